@@ -1,0 +1,1 @@
+"""The ingestion service: accepts lists of IDs and dispatches their batches; knows nothing of Azure Functions."""

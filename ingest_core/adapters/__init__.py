@@ -1,0 +1,1 @@
+"""Adapters: the ports on Azure Storage, in memory, and on the external API."""
