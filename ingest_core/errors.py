@@ -35,21 +35,12 @@ class Problem(IngestError):
     `errors` are `{"pointer": <JSON pointer, RFC 6901>, "detail": <text>}`.
     """
 
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        detail: str,
-        *,
-        errors: Sequence[dict[str, str]] = (),
-        retry_after_seconds: int | None = None,
-    ) -> None:
+    def __init__(self, status: int, title: str, detail: str, *, errors: Sequence[dict[str, str]] = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title
         self.detail = detail
         self.errors = tuple(errors)
-        self.retry_after_seconds = retry_after_seconds
 
 
 class StorageError(IngestError):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ingest_core.models import Priority
 
-EntityValue = str | int | float | bool | bytes | datetime
+EntityValue = str | int | float | bool | bytes
 Entity = Mapping[str, EntityValue]
 
 
@@ -57,12 +57,22 @@ class Table(Protocol):
         """Change the given properties if the ETag still holds; return the new one. Raises `Changed`, `NotFound`."""
         ...
 
-    async def insert_and_merge(self, inserted: Entity, merged: Entity, *, etag: str) -> None:
-        """Do both or neither, in one entity group transaction. Raises `AlreadyExists`, `Changed`, `NotFound`."""
+    async def put_and_merge(self, put: Entity, merged: Entity, *, etag: str) -> None:
+        """Write `put` whole and change `merged` if its ETag still holds: both or neither (entity group transaction).
+
+        Raises `Changed`, `NotFound`.
+        """
         ...
 
-    def query(self, filter_: str, *, select: Sequence[str] = (), page_size: int = 1000) -> AsyncIterator[Stored]:
-        """Entities that match an OData filter, ordered by key."""
+    def query(
+        self,
+        equal: Entity,
+        *,
+        row_keys: tuple[str, str] | None = None,
+        select: Sequence[str] = (),
+        page_size: int = 1000,
+    ) -> AsyncIterator[Stored]:
+        """Entities with these property values, RowKey from the first of `row_keys` up to but not the second, by key."""
         ...
 
 

@@ -1,0 +1,262 @@
+"""Storage on Azure Tables and Queues (or Azurite): the only place that knows their clients and their errors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
+from azure.data.tables import TableEntity, UpdateMode
+from azure.data.tables.aio import TableClient, TableServiceClient
+from azure.storage.queue import QueueMessage
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageUnavailable
+from ingest_core.models import Priority
+from ingest_core.ports import Entity, Message, Received, Stored
+
+CALL_SECONDS = 4.0
+"""A storage call that takes longer counts as failed, its retries included."""
+
+IDLE_CONNECTION_SECONDS = 3.0
+"""Azurite closes a connection after 5 s without a request; one that is reused just then would fail."""
+
+QUEUE_API_VERSION = "2025-11-05"
+"""The newest that Azurite 3.35 accepts without being told to skip the check."""
+
+VISIBILITY_SECONDS = 5
+PEEKED = 32
+
+DEVELOPMENT_STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+)
+"""What `UseDevelopmentStorage=true` stands for: the emulator's published account
+(https://learn.microsoft.com/azure/storage/common/storage-connect-azurite)."""
+
+Connect = Callable[[], AsyncHttpTransport]  # type: ignore[type-arg] # the request and response types are the SDK's own
+
+
+def connect() -> AsyncHttpTransport:  # type: ignore[type-arg] # as above
+    """A transport of its own for each client; must be called on the event loop that will use it."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_CONNECTION_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=True,
+    )
+    return AioHttpTransport(session=session)
+
+
+class AzureStorage:
+    """The service's tables and queues in one account; created when first used, and again should they vanish."""
+
+    def __init__(self, connection_string: str, *, transport: Connect = connect) -> None:
+        if connection_string.strip().rstrip(";").lower() == "usedevelopmentstorage=true":
+            connection_string = DEVELOPMENT_STORAGE
+        self._tables = TableServiceClient.from_connection_string(
+            connection_string, transport=transport(), retry_total=2, retry_backoff_factor=0.1
+        )
+        self._queues = QueueServiceClient.from_connection_string(
+            connection_string,
+            api_version=QUEUE_API_VERSION,
+            transport=transport(),
+            retry_total=2,
+            initial_backoff=0,
+            increment_base=0,
+            random_jitter_range=0,
+        )
+        self._created = False
+        self._creating = asyncio.Lock()
+        self.ingestions = AzureTable(self, self._tables.get_table_client("ingestions"))
+        self.dispatch = AzureTable(self, self._tables.get_table_client("dispatch"))
+        self.lanes: Mapping[Priority, AzureQueue] = {
+            lane: AzureQueue(
+                self,
+                self._queues.get_queue_client(f"ingest-{lane.lower()}"),
+                self._queues.get_queue_client(f"ingest-{lane.lower()}-poison"),
+            )
+            for lane in Priority
+        }
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._tables.close()
+        await self._queues.close()
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """The surroundings of every storage call: what it uses exists, it ends in time, and its errors are ours."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                if not self._created:
+                    await self._create()
+                yield
+        except HttpResponseError as error:
+            raise self._translated(error) from error
+        except TimeoutError as error:
+            raise StorageUnavailable(f"storage did not answer within {CALL_SECONDS:g} s") from error
+        except (AzureError, aiohttp.ClientError, OSError) as error:
+            raise StorageUnavailable(f"storage cannot be reached: {_one_line(error)}") from error
+
+    async def _create(self) -> None:
+        async with self._creating:
+            if self._created:
+                return
+            creations = [table.client.create_table() for table in (self.ingestions, self.dispatch)]
+            creations += [client.create_queue() for lane in self.lanes.values() for client in lane.clients]
+            for outcome in await asyncio.gather(*creations, return_exceptions=True):
+                if isinstance(outcome, BaseException) and not _exists(outcome):
+                    raise outcome
+            self._created = True
+
+    def _translated(self, error: HttpResponseError) -> StorageError:
+        code = str(getattr(error, "error_code", ""))
+        if "TableNotFound" in code or "QueueNotFound" in code or "TABLE_NOT_FOUND" in code:
+            self._created = False
+            return StorageUnavailable("a table or queue is missing; the next call creates it")
+        match error.status_code:
+            case 404:
+                return NotFound(_one_line(error))
+            case 409:
+                return AlreadyExists(_one_line(error))
+            case 412:
+                return Changed(_one_line(error))
+            case 400 if "POP_RECEIPT" in code or "PopReceipt" in code:
+                return NotFound(_one_line(error))
+            case status:
+                return StorageUnavailable(f"storage answered {status}: {_one_line(error)}")
+
+
+class AzureTable:
+    """One table."""
+
+    def __init__(self, storage: AzureStorage, client: TableClient) -> None:
+        self._storage = storage
+        self.client = client
+
+    async def insert(self, entity: Entity) -> str:
+        async with self._storage.call():
+            answer = await self.client.create_entity(entity)
+        return str(answer["etag"])
+
+    async def get(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Stored:
+        async with self._storage.call():
+            entity = await self.client.get_entity(partition_key, row_key, select=_with_timestamp(select))
+        return _stored(entity)
+
+    async def merge(self, entity: Entity, *, etag: str) -> str:
+        async with self._storage.call():
+            answer = await self.client.update_entity(
+                entity, UpdateMode.MERGE, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+        return str(answer["etag"])
+
+    async def put_and_merge(self, put: Entity, merged: Entity, *, etag: str) -> None:
+        condition = {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+        async with self._storage.call():
+            await self.client.submit_transaction(
+                [("upsert", put, {"mode": UpdateMode.REPLACE}), ("update", merged, condition)]
+            )
+
+    async def query(
+        self,
+        equal: Entity,
+        *,
+        row_keys: tuple[str, str] | None = None,
+        select: Sequence[str] = (),
+        page_size: int = 1000,
+    ) -> AsyncIterator[Stored]:
+        conditions = [f"{name} eq {_literal(value)}" for name, value in equal.items()]
+        if row_keys:
+            conditions += [f"RowKey ge {_literal(row_keys[0])}", f"RowKey lt {_literal(row_keys[1])}"]
+        pages = self.client.query_entities(
+            " and ".join(conditions), select=_with_timestamp(select), results_per_page=page_size
+        ).by_page()
+        while True:
+            async with self._storage.call():
+                try:
+                    page = await anext(pages)
+                except StopAsyncIteration:
+                    return
+                entities = [entity async for entity in page]
+            for entity in entities:
+                yield _stored(entity)
+
+
+class AzureQueue:
+    """One lane's queue and its poison queue."""
+
+    def __init__(self, storage: AzureStorage, client: QueueClient, poison: QueueClient) -> None:
+        self._storage = storage
+        self._client = client
+        self._poison = poison
+        self.clients = (client, poison)
+
+    async def put(self, text: str) -> None:
+        async with self._storage.call():
+            await self._client.send_message(text, time_to_live=-1)
+
+    async def put_poison(self, text: str) -> None:
+        async with self._storage.call():
+            await self._poison.send_message(text, time_to_live=-1)
+
+    async def peek(self) -> Sequence[Message]:
+        async with self._storage.call():
+            messages = await self._client.peek_messages(max_messages=PEEKED)
+        return [
+            Message(message_id=message.id, text=message.content, inserted_on=_utc(message.inserted_on))
+            for message in messages
+        ]
+
+    async def receive(self) -> Received | None:
+        async with self._storage.call():
+            message: QueueMessage | None = await self._client.receive_message(visibility_timeout=VISIBILITY_SECONDS)
+        if message is None:
+            return None
+        return Received(
+            message_id=message.id,
+            text=message.content,
+            inserted_on=_utc(message.inserted_on),
+            pop_receipt=message.pop_receipt or "",
+        )
+
+    async def delete(self, message: Received) -> None:
+        async with self._storage.call():
+            await self._client.delete_message(message.message_id, message.pop_receipt)
+
+    async def release(self, message: Received) -> None:
+        async with self._storage.call():
+            await self._client.update_message(message.message_id, message.pop_receipt, visibility_timeout=0)
+
+
+def _exists(error: BaseException) -> bool:
+    return isinstance(error, HttpResponseError) and error.status_code in (204, 409)
+
+
+def _with_timestamp(select: Sequence[str]) -> list[str] | None:
+    return [*select, "Timestamp"] if select else None
+
+
+def _stored(entity: TableEntity) -> Stored:
+    written_at = entity.metadata["timestamp"] or datetime.now(UTC)
+    return Stored(entity=entity, etag=str(entity.metadata["etag"]), written_at=written_at)
+
+
+def _utc(moment: datetime | None) -> datetime:
+    return moment or datetime.now(UTC)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'{}'".format(str(value).replace("'", "''"))
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,67 @@
+"""One attempt at a batch: its IDs are fetched at once, and what comes back is one outcome.
+
+The API's own limit comes before the batch's luck: an attempt in which any ID was told to wait is not held against it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
+from ingest_core.models import Item
+from ingest_core.ports import Source
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Every ID has its data or a final error."""
+
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """At least one ID failed in a way that another attempt may mend."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """The API cannot be reached or asks to wait."""
+
+    error: str
+    retry_after_seconds: float | None
+
+
+Outcome = Fetched | Failed | Held
+
+
+async def attempt(source: Source, ids: Sequence[int], *, timeout_seconds: float) -> Outcome:
+    """Fetch all IDs concurrently, within the time for them together."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            answers = await asyncio.gather(*(_fetch(source, item_id) for item_id in ids))
+    except TimeoutError:
+        return Failed(f"the source did not answer within {timeout_seconds:g} s")
+    return _outcome(answers)
+
+
+async def _fetch(source: Source, item_id: int) -> Item | AttemptFailed | SourceUnavailable:
+    try:
+        return Item(item_id=item_id, data=await source.fetch(item_id))
+    except ItemRejected as error:
+        return Item(item_id=item_id, error=str(error))
+    except (AttemptFailed, SourceUnavailable) as error:
+        return error
+
+
+def _outcome(answers: Sequence[Item | AttemptFailed | SourceUnavailable]) -> Outcome:
+    unavailable = [answer for answer in answers if isinstance(answer, SourceUnavailable)]
+    if unavailable:
+        asked = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
+        return Held(str(unavailable[0]), max(asked, default=None))
+    for answer in answers:
+        if isinstance(answer, AttemptFailed):
+            return Failed(str(answer))
+    return Fetched([answer for answer in answers if isinstance(answer, Item)])

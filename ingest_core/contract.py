@@ -1,0 +1,167 @@
+"""What `POST /ingest` accepts: the bytes of a request become a validated one, or a `Problem` that says what to mend.
+
+Strict, as a wrong ID costs a call of the external API: no number is rounded, no text is converted, no key is ignored.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import pack
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from ingest_core.errors import Problem
+from ingest_core.models import Priority
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_ID = 1_000_000_007
+MAX_ERRORS = 20
+IDS_CHECKED_TOGETHER = 1000
+"""Wrong IDs are collected in slices of this size, so that 100 000 of them do not hold the event loop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRequest:
+    """A validated request. IDs keep their order and their duplicates."""
+
+    ids: Sequence[int]
+    priority: Priority
+
+    @property
+    def digest(self) -> str:
+        """Equal for requests with equal values, however their JSON was written."""
+        packed = pack(f"<{len(self.ids)}I", *self.ids)
+        return hashlib.sha256(self.priority.encode() + b"\0" + packed).hexdigest()
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ids: list[Any]
+    priority: Annotated[Priority, Field(strict=False)]
+
+
+_IDS = TypeAdapter(list[Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]])
+
+
+def parse_request(body: bytes, *, max_ids: int) -> IngestRequest:
+    """Validate a body. Raises `Problem` 400, 413 or 422."""
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(
+            413, "Body too large", f"Send at most {MAX_BODY_BYTES} bytes; split the list into several requests."
+        )
+    value, duplicates = _parse_json(body)
+    errors = [_error(f"/{_escape(name)}", "This key occurs twice: give it once.") for name in duplicates]
+    fields: dict[str, Any] = {}
+    if isinstance(value, dict):
+        fields = value
+        errors += _field_errors(fields, max_ids=max_ids)
+    else:
+        errors.append(_error("", f"Send an object with ids and priority, not {_json_type(value)}."))
+    if errors:
+        raise Problem(
+            422, "Request does not match the contract", "Mend what `errors` lists.", errors=errors[:MAX_ERRORS]
+        )
+    return IngestRequest(ids=fields["ids"], priority=Priority(fields["priority"]))
+
+
+def _parse_json(body: bytes) -> tuple[Any, list[str]]:
+    duplicates: list[str] = []
+
+    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            duplicates.extend(sorted({name for name in names[: MAX_ERRORS * 50] if names.count(name) > 1}))
+        return found
+
+    def refuse_constant(name: str) -> Any:  # noqa: ANN401 # json.loads takes any value from it
+        raise ValueError(f"{name} is not JSON")
+
+    if not body.strip():
+        raise _not_json("the body is empty")
+    try:
+        text = body.decode()
+        return json.loads(text, object_pairs_hook=to_object, parse_constant=refuse_constant), duplicates
+    except UnicodeDecodeError as error:
+        raise _not_json(f"the body is not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise _not_json(f"{error.msg} (line {error.lineno}, column {error.colno})") from error
+    except RecursionError as error:
+        raise _not_json("the body is nested too deeply") from error
+    except ValueError as error:  # NaN, or an integer of thousands of digits
+        raise _not_json(str(error).split(";")[0]) from error
+
+
+def _not_json(reason: str) -> Problem:
+    return Problem(400, "Body is not JSON", f"Send a JSON object in UTF-8 without a byte order mark: {reason}.")
+
+
+def _field_errors(fields: dict[str, Any], *, max_ids: int) -> list[dict[str, str]]:
+    errors: list[dict[str, str]] = []
+    try:
+        _Body.model_validate(fields)
+    except ValidationError as error:
+        errors = [_readable(entry, ()) for entry in error.errors(include_url=False)[:MAX_ERRORS]]
+    ids = fields.get("ids")
+    if not isinstance(ids, list):
+        return errors
+    if not 1 <= len(ids) <= max_ids:
+        errors.append(_error("/ids", f"Give 1 to {max_ids} IDs, not {len(ids)}."))
+        return errors
+    for start in range(0, len(ids), IDS_CHECKED_TOGETHER):
+        if len(errors) >= MAX_ERRORS:
+            break
+        try:
+            _IDS.validate_python(ids[start : start + IDS_CHECKED_TOGETHER])
+        except ValidationError as error:
+            errors += [_readable(entry, ("ids", start)) for entry in error.errors(include_url=False)[:MAX_ERRORS]]
+    return errors
+
+
+def _readable(entry: ErrorDetails, prefix: tuple[str, int] | tuple[()]) -> dict[str, str]:
+    path: list[str | int] = list(entry["loc"])
+    if prefix:
+        path = [prefix[0], prefix[1] + int(path[0])]
+    pointer = "".join(f"/{_escape(str(part))}" for part in path)
+    match entry["type"], path[0]:
+        case "missing", _:
+            detail = "This field is required."
+        case "extra_forbidden", _:
+            detail = "Unknown field: only ids and priority are allowed."
+        case _, "priority":
+            detail = "Must be HIGH, MEDIUM or LOW."
+        case _, "ids" if len(path) == 1:
+            detail = "Must be a list of integers."
+        case _:
+            detail = f"Must be an integer from 1 to {MAX_ID}."
+    return _error(pointer, detail)
+
+
+def _error(pointer: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail}
+
+
+def _escape(name: str) -> str:
+    """A reference token of a JSON pointer (RFC 6901), cut to a length that is fit to read, free of lone surrogates."""
+    readable = name[:100].encode(errors="backslashreplace").decode()
+    return readable.replace("~", "~0").replace("/", "~1")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
+    return names.get(type(value), "null")
+
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def check_idempotency_key(key: str | None) -> str | None:
+    """The key as given. Raises `Problem` 400 when it is not 1 to 255 printable ASCII characters."""
+    if key is None or _KEY.fullmatch(key):
+        return key
+    raise Problem(400, "Idempotency-Key is not usable", "Send 1 to 255 printable ASCII characters in Idempotency-Key.")

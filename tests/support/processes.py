@@ -1,0 +1,147 @@
+"""Processes that tests start: each on free ports, in a folder of its own, and gone when the tests are."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+AZURITE = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on; held together while they are chosen, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
+    """Poll until the condition holds; fail with `what` after a generous limit."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on the port."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_parent() -> None:
+    """On Linux a child ends when the tests do, even by `kill -9`."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+class Process:
+    """A child process with its output in a file."""
+
+    def __init__(self, command: Sequence[str], *, log: Path, cwd: Path = ROOT, env: Mapping[str, str] = {}) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: PLW1509 # prctl alone runs between fork and exec
+                command,
+                cwd=cwd,
+                env={**os.environ, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self.pid = self._process.pid
+
+    def output(self) -> str:
+        """Everything that it has printed."""
+        return self.log.read_text(errors="replace")
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.running():
+            self._process.send_signal(number)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait for its end; return the exit code."""
+        return self._process.wait(seconds)
+
+    def stop(self, seconds: float = 30) -> int:
+        """End it gently, and by force if it does not listen."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End it at once."""
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
+
+class Azurite:
+    """A storage emulator of one's own. It keeps its ports and its data when it is stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.blob_port, self.queue_port, self.table_port = free_ports(3)
+        self.process: Process | None = None
+
+    @property
+    def connection_string(self) -> str:
+        """For this instance."""
+        endpoints = {"Blob": self.blob_port, "Queue": self.queue_port, "Table": self.table_port}
+        return f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={ACCOUNT_KEY};" + "".join(
+            f"{service}Endpoint=http://127.0.0.1:{port}/devstoreaccount1;" for service, port in endpoints.items()
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        command = ["node", str(AZURITE), "--silent", "--disableTelemetry", "--location", str(data)]
+        for service, port in (("blob", self.blob_port), ("queue", self.queue_port), ("table", self.table_port)):
+            command += [f"--{service}Port", str(port)]
+        process = self.process = Process(command, log=self.folder / "azurite.log", cwd=self.folder)
+        ports = (self.blob_port, self.queue_port, self.table_port)
+        wait_until(lambda: not process.running() or all(map(listens, ports)), seconds=60, what="Azurite listens")
+        assert process.running(), process.output()
+
+    def stop(self) -> None:
+        """SIGTERM: everything acknowledged is on disk afterwards."""
+        if self.process:
+            self.process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: the last seconds are lost."""
+        if self.process:
+            self.process.kill()
+
+
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[Azurite]:
+    """A running Azurite."""
+    one = Azurite(folder)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.kill()
