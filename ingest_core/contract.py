@@ -125,6 +125,8 @@ def _field_errors(fields: dict[str, Any], *, max_ids: int) -> list[dict[str, str
 
 def _readable(entry: ErrorDetails, prefix: tuple[str, int] | tuple[()]) -> dict[str, str]:
     path: list[str | int] = list(entry["loc"])
+    if not path:
+        return _error("", "A key is not Unicode text.")
     if prefix:
         path = [prefix[0], prefix[1] + int(path[0])]
     pointer = "".join(f"/{_escape(str(part))}" for part in path)

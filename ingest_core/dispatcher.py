@@ -20,7 +20,7 @@ from ingest_core.ingestions import Ingestions, Turn
 from ingest_core.lanes import Glimpse, Lanes, ingestion_of
 from ingest_core.ports import Clock, Message, Source
 from ingest_core.settlement import Settlement, Work, names
-from ingest_core.slots import Busy, Take, Wait
+from ingest_core.slots import LONGEST_WAIT_SECONDS, Take, Wait
 
 log = logging.getLogger(__name__)
 
@@ -98,15 +98,15 @@ class Dispatcher:
 
     async def _wait_for_slot(self) -> float | None:
         """Return when it is time to prepare: the moment from which a batch may start; None if that is too far off."""
-        decision = await self._gate.look(lead=self._lead)
-        if isinstance(decision, Wait):
-            await self._clock.sleep(decision.seconds)
-            decision = await self._gate.look(lead=self._lead)
-        match decision:
-            case Take(due):
-                return due
-            case Wait() | Busy():  # another process has used the slot
-                return None
+        until = self._clock.monotonic() + LONGEST_WAIT_SECONDS
+        while True:
+            match await self._gate.look(lead=self._lead):
+                case Take(due):
+                    return due
+                case Wait(seconds) if self._clock.monotonic() + seconds <= until:
+                    await self._clock.sleep(seconds)  # another process may use the slot meanwhile: look again
+                case _:
+                    return None
 
     async def _claim(self, glimpse: Glimpse | None, due: float) -> Work | None:
         """Find the first unfinished ingestion and mark its batch; sweep what must not hide it from the fronts."""

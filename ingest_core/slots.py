@@ -90,6 +90,6 @@ def decide(view: View, *, now: float, interval: float, lead: float) -> Take | Wa
     at = due(view, interval=interval)
     if at - now > LONGEST_WAIT_SECONDS:
         return Busy()
-    if at - now > lead:
+    if at - lead > now:
         return Wait(at - lead - now)
     return Take(at)

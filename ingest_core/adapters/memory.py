@@ -4,7 +4,7 @@ Every call awaits its client's `before` hook, takes effect at once and whole, th
 test may let time pass, a process die, a call fail or an answer get lost.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -39,7 +39,7 @@ class Account:
     now: Callable[[], datetime]
     tables: dict[str, dict[Key, Stored]] = field(default_factory=dict)
     queues: dict[str, list[_Waiting]] = field(default_factory=dict)
-    serial: count[int] = field(default_factory=lambda: count(1))
+    serial: Iterator[int] = field(default_factory=lambda: count(1))
 
     def table(self, name: str) -> dict[Key, Stored]:
         """The entities of one table."""

@@ -1,0 +1,165 @@
+"""Tests of what a request may look like, row by row."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest_core.contract import MAX_BODY_BYTES, check_idempotency_key, parse_request
+from ingest_core.errors import Problem
+
+MAX_IDS = 100_000
+
+
+def parse(body: bytes | str | dict) -> object:
+    """Parse a body given in any form."""
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    return parse_request(body.encode() if isinstance(body, str) else body, max_ids=MAX_IDS)
+
+
+def problem(body: bytes | str | dict) -> Problem:
+    """The problem that a body gives."""
+    with pytest.raises(Problem) as caught:
+        parse(body)
+    return caught.value
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 2, 3, 4], [10**9 + 7], [5, 5, 5], [3, 2, 1]])
+def test_a_list_of_integers_is_accepted(ids: list[int]) -> None:
+    """Order and duplicates are kept."""
+    assert parse({"ids": ids, "priority": "LOW"}).ids == ids
+
+
+def test_a_hundred_thousand_ids_are_accepted() -> None:
+    """The limit itself is within the limit."""
+    assert len(parse({"ids": list(range(1, MAX_IDS + 1)), "priority": "HIGH"}).ids) == MAX_IDS
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ('{"ids": [], "priority": "HIGH"}', "/ids"),
+        ({"ids": list(range(1, MAX_IDS + 2)), "priority": "HIGH"}, "/ids"),
+        *[(f'{{"ids": [1, {text}], "priority": "HIGH"}}', "/ids/1")
+          for text in ("0", "-1", "1000000008", "true", "1.0", "1e3", '"1"', "null", "[1]", "{}")],
+        ('{"ids": "1", "priority": "HIGH"}', "/ids"),
+        ('{"ids": null, "priority": "HIGH"}', "/ids"),
+        ('{"ids": {"0": 1}, "priority": "HIGH"}', "/ids"),
+        ('{"priority": "HIGH"}', "/ids"),
+        ('{"ids": [1]}', "/priority"),
+        ('{"ids": [1], "priority": "high"}', "/priority"),
+        ('{"ids": [1], "priority": "URGENT"}', "/priority"),
+        ('{"ids": [1], "priority": null}', "/priority"),
+        ('{"ids": [1], "priority": 1}', "/priority"),
+        ('{"ids": [1], "priority": "\\ud800"}', "/priority"),
+        ('{"ids": [1], "priority": "HIGH", "a/b~c": 1}', "/a~1b~0c"),
+        ('{"ids": [1], "priority": "HIGH", "\\ud800": 1}', ""),
+        ('{"ids": [1], "priority": "HIGH", "priority": "HIGH"}', "/priority"),
+        ('{"ids": [1], "ids": [2], "priority": "HIGH"}', "/ids"),
+        ("[1, 2, 3]", ""), ("null", ""), ("3", ""), ('"HIGH"', ""), ("true", ""),
+    ],
+)  # fmt: skip
+def test_valid_json_that_breaks_the_contract_is_422(body: str | dict, pointer: str) -> None:
+    """The pointer names the place, and the answer can be encoded."""
+    found = problem(body)
+    assert found.status == 422
+    assert [error["pointer"] for error in found.errors] == [pointer]
+    assert all(error["detail"] for error in found.errors)
+    json.dumps(found.errors).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b" \n", b"{", b"abc", b"{'ids': [1]}", b'{"ids": [1], "priority": "HIGH"} x', b"\xff\xfe\x00",
+        b'\xef\xbb\xbf{"ids": [1], "priority": "HIGH"}', '{"ids": [1], "priority": "HIGH"}'.encode("utf-16"),
+        b'{"ids": [NaN], "priority": "HIGH"}', b'{"ids": [Infinity], "priority": "HIGH"}',
+        b'{"ids": [' + b"9" * 5000 + b'], "priority": "HIGH"}', b"[" * 100_000, b'{"a":' * 50_000,
+        b'{"ids": [1], "priority": "HI\nGH"}', b"\x00" * 2_000_000, b"[1," * 700_000,
+    ],
+)  # fmt: skip
+def test_what_is_not_json_is_400(body: bytes) -> None:
+    """The answer says what is wrong with the text."""
+    found = problem(body)
+    assert found.status == 400
+    assert found.detail.startswith("Send a JSON object in UTF-8")
+    assert "\n" not in found.detail
+
+
+def test_deeply_nested_ids_are_refused() -> None:
+    """Depth is no way to crash the parser."""
+    assert problem(b'{"ids": ' + b"[" * 500 + b"]" * 500 + b', "priority": "HIGH"}').status in {400, 422}
+    assert problem(b'{"ids": ' + b"[" * 200_000 + b"]" * 200_000 + b', "priority": "HIGH"}').status in {400, 422}
+
+
+def test_a_body_over_the_limit_is_413() -> None:
+    """Whatever it holds."""
+    assert problem(b" " * (MAX_BODY_BYTES + 1)).status == 413
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """One round trip is enough to mend a request."""
+    found = problem({"ids": [0, 1, "2"], "priority": "high", "colour": "red"})
+    assert [error["pointer"] for error in found.errors] == ["/priority", "/colour", "/ids/0", "/ids/2"]
+
+
+def test_errors_stop_at_twenty() -> None:
+    """A hundred thousand wrong IDs neither fill the answer nor cost more than parsing them does."""
+    body = json.dumps({"ids": ["x"] * 100_000, "priority": "HIGH"}).encode()
+    started = time.process_time()
+    json.loads(body)
+    parsing = time.process_time() - started
+    started = time.process_time()
+    found = problem(body)
+    assert len(found.errors) == 20
+    assert time.process_time() - started < 20 * parsing + 0.1
+
+
+def test_equal_values_have_equal_digests() -> None:
+    """However the JSON was written."""
+    one = parse('{"ids": [1, 2], "priority": "HIGH"}')
+    assert one.digest == parse('{"priority":"HIGH","ids":[1,2]}').digest
+    assert one.digest != parse('{"ids": [2, 1], "priority": "HIGH"}').digest
+    assert one.digest != parse('{"ids": [1, 2], "priority": "LOW"}').digest
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_no_body_crashes_the_parser(body: bytes) -> None:
+    """Any bytes are either a request or a problem of the caller's."""
+    try:
+        parse(body)
+    except Problem as found:
+        assert 400 <= found.status < 500
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(st.fixed_dictionaries({"ids": JSON_VALUES, "priority": JSON_VALUES}, optional={"more": JSON_VALUES}))
+def test_no_json_crashes_the_validation(body: dict) -> None:
+    """Any JSON is either a request or a list of errors with pointers."""
+    try:
+        parse(body)
+    except Problem as found:
+        assert found.status in {400, 422}
+        assert 1 <= len(found.errors) <= 20
+
+
+@pytest.mark.parametrize("key", [None, "a", "x" * 255, "with space", "~!@#"])
+def test_a_printable_key_is_taken(key: str | None) -> None:
+    """One to 255 characters."""
+    assert check_idempotency_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é", "tab\there", "line\nbreak", "\x7f"])
+def test_another_key_is_400(key: str) -> None:
+    """The answer says what a key may be."""
+    with pytest.raises(Problem) as caught:
+        check_idempotency_key(key)
+    assert caught.value.status == 400
