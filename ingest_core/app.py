@@ -90,8 +90,10 @@ class App:
             return problem_answer(problem)
         except StorageUnavailable as error:
             log.error("request.storage_unavailable error=%s", error)  # noqa: TRY400 # one line, and the trace says no more
-            problem = Problem(503, "Storage cannot be reached", "Nothing is lost: send the request again later.")
-            return problem_answer(problem, retry_after=core.context.retry_after)
+            return problem_answer(
+                Problem(503, "Storage cannot be reached", "Send the request again later, with its Idempotency-Key."),
+                retry_after=core.context.retry_after,
+            )
         except Exception:
             log.exception("request.failed")
             return problem_answer(Problem(500, "Internal error", "The log of the service says what went wrong."))

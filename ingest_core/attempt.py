@@ -39,17 +39,15 @@ Outcome = Fetched | Failed | Held
 
 async def attempt(source: Source, ids: Sequence[int], *, timeout_seconds: float) -> Outcome:
     """Fetch all IDs concurrently, within the time for them together."""
+    return _outcome(await asyncio.gather(*(_fetch(source, item_id, timeout_seconds) for item_id in ids)))
+
+
+async def _fetch(source: Source, item_id: int, timeout_seconds: float) -> Item | AttemptFailed | SourceUnavailable:
     try:
         async with asyncio.timeout(timeout_seconds):
-            answers = await asyncio.gather(*(_fetch(source, item_id) for item_id in ids))
+            return Item(item_id=item_id, data=await source.fetch(item_id))
     except TimeoutError:
-        return Failed(f"the source did not answer within {timeout_seconds:g} s")
-    return _outcome(answers)
-
-
-async def _fetch(source: Source, item_id: int) -> Item | AttemptFailed | SourceUnavailable:
-    try:
-        return Item(item_id=item_id, data=await source.fetch(item_id))
+        return AttemptFailed(f"the source did not answer within {timeout_seconds:g} s")
     except ItemRejected as error:
         return Item(item_id=item_id, error=str(error))
     except (AttemptFailed, SourceUnavailable) as error:

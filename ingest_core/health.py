@@ -36,7 +36,8 @@ async def check_health(*, dispatch: Table, lanes: Lanes, clock: Clock, interval:
     Stalled means: work has waited, and nothing has started, for longer than interval + lease + a minute, not counting a
     pause that the external API has caused.
     """
-    gate, *fronts = await asyncio.gather(_read_gate(dispatch), *(lanes.peek(lane) for lane in Priority))
+    gate = await _read_gate(dispatch)
+    fronts = await asyncio.gather(*(lanes.peek(lane) for lane in Priority))
     waiting_since = min((message.inserted_on for front in fronts for message in front), default=None)
     now = clock.now()
     return Health(

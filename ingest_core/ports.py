@@ -107,9 +107,20 @@ class Queue(Protocol):
 class Storage(Protocol):
     """The tables and queues of one storage account, created when first used."""
 
-    ingestions: Table
-    dispatch: Table
-    lanes: Mapping[Priority, Queue]
+    @property
+    def ingestions(self) -> Table:
+        """Ingestion rows and batch rows."""
+        ...
+
+    @property
+    def dispatch(self) -> Table:
+        """The rate gate's row."""
+        ...
+
+    @property
+    def lanes(self) -> Mapping[Priority, Queue]:
+        """A queue for each priority."""
+        ...
 
     async def close(self) -> None:
         """Let go of connections."""

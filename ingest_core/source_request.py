@@ -5,6 +5,7 @@ Both may hold keys, so no message repeats a part of either, a header's name exce
 
 import json
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 PLACEHOLDER = "{id}"
@@ -46,11 +47,20 @@ def _check_host(text: str) -> str | None:
         return f"must have {PLACEHOLDER} in its path or its query, not in its host"
     if "@" in parts.netloc:
         return "must not hold a user name or a password: put them into a header"
-    if not host or port == 0 or parts.netloc.endswith(":"):
-        return "has a host or a port that cannot be read"
-    if ":" not in host and not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", host):
+    if not host or not _is_host(host) or port == 0 or parts.netloc.endswith(":"):
         return "has a host or a port that cannot be read"
     return None
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is a name or an address; forms such as 127.1 and 0x7f000001 are neither."""
+    if ":" in host or re.search(r"(^|\.)[0-9][0-9a-fx]*$", host):
+        try:
+            ip_address(host)
+        except ValueError:
+            return False
+        return True
+    return re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", host) is not None
 
 
 def parse_headers(text: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.data.tables import TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient, TableServiceClient
-from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageUnavailable
@@ -50,7 +49,8 @@ def connect() -> AsyncHttpTransport:  # type: ignore[type-arg] # as above
         auto_decompress=False,
         trust_env=True,
     )
-    return AioHttpTransport(session=session)
+    transport: AsyncHttpTransport = AioHttpTransport(session=session)  # type: ignore[type-arg] # as above
+    return transport
 
 
 class AzureStorage:
@@ -108,9 +108,9 @@ class AzureStorage:
         async with self._creating:
             if self._created:
                 return
-            creations = [table.client.create_table() for table in (self.ingestions, self.dispatch)]
-            creations += [client.create_queue() for lane in self.lanes.values() for client in lane.clients]
-            for outcome in await asyncio.gather(*creations, return_exceptions=True):
+            tables = [table.client.create_table() for table in (self.ingestions, self.dispatch)]
+            queues = [client.create_queue() for lane in self.lanes.values() for client in lane.clients]
+            for outcome in await asyncio.gather(*tables, *queues, return_exceptions=True):
                 if isinstance(outcome, BaseException) and not _exists(outcome):
                     raise outcome
             self._created = True
@@ -216,7 +216,7 @@ class AzureQueue:
 
     async def receive(self) -> Received | None:
         async with self._storage.call():
-            message: QueueMessage | None = await self._client.receive_message(visibility_timeout=VISIBILITY_SECONDS)
+            message = await self._client.receive_message(visibility_timeout=VISIBILITY_SECONDS)
         if message is None:
             return None
         return Received(

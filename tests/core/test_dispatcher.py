@@ -1,0 +1,311 @@
+"""Tests of a tick: what runs next, when, and what a tick costs."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from ingest_core.dispatcher import MAX_STARTS, Tick
+from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
+from tests.support.fakes import FakeClock, Host
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A service in memory whose gate is open."""
+    one = Host()
+    asyncio.run(one.tick())
+    one.clock.seconds += 100
+    one.calls.clear()
+    return one
+
+
+class Crash(BaseException):
+    """A process dies here."""
+
+
+def statuses(status: dict) -> list[str]:
+    """The batches' statuses."""
+    return [batch["status"] for batch in status["batches"]]
+
+
+async def test_processing_moves_a_batch_per_slot(host: Host) -> None:
+    """After the first slot the first batch has completed, after the second all have."""
+    one = await host.post([1, 2, 3, 4, 5])
+    await host.tick()
+    status = await host.status(one)
+    assert (status["status"], statuses(status)) == ("triggered", ["completed", "yet_to_start"])
+    await host.tick()
+    status = await host.status(one)
+    assert (status["status"], statuses(status)) == ("completed", ["completed", "completed"])
+    assert host.source.ids() == [1, 2, 3, 4, 5]
+
+
+async def test_the_highest_lane_runs_first(host: Host) -> None:
+    """A HIGH ingestion overtakes those that came before it, between two of their batches."""
+    await host.post([1, 2, 3], "LOW")
+    await host.post([11, 12, 13, 14], "MEDIUM")
+    await host.tick()
+    await host.post([21], "HIGH")
+    await host.ticks(3)
+    assert host.source.ids() == [11, 12, 13, 21, 14, 1, 2, 3]
+
+
+async def test_the_oldest_ingestion_of_a_lane_runs_to_its_end_first(host: Host) -> None:
+    """Within a priority nothing overtakes."""
+    await host.post([1, 2, 3, 4])
+    await host.post([5])
+    await host.ticks(3)
+    assert host.source.ids() == [1, 2, 3, 4, 5]
+
+
+async def test_starts_are_an_interval_apart_to_the_instant(host: Host) -> None:
+    """However fast ticks come, and no later than due while work waits."""
+    await host.post(list(range(1, 31)))
+    await host.ticks(10)
+    starts = host.source.starts()
+    assert [round(later - earlier, 9) for earlier, later in zip(starts, starts[1:], strict=False)] == [5.0] * 9
+
+
+async def test_a_high_ingestion_that_arrives_while_a_tick_waits_still_wins(host: Host) -> None:
+    """The look comes shortly before the slot, not at the start of the tick."""
+    await host.post([1, 2, 3, 4, 5, 6], "LOW")
+    await host.tick()
+    sleep, arrived = host.clock.sleep, []
+
+    async def sleep_and_post(seconds: float) -> None:
+        await sleep(seconds)
+        if not arrived:
+            arrived.append(await host.post([9], "HIGH"))
+
+    host.clock.sleep = sleep_and_post
+    await host.tick()
+    assert host.source.ids()[3:] == [9]
+
+
+@pytest.mark.parametrize(("priority", "calls"), [("HIGH", 6), ("MEDIUM", 7), ("LOW", 8)])
+async def test_a_tick_costs_few_calls(host: Host, priority: str, calls: int) -> None:
+    """Look, take, read, mark, settle, give back; and two to remove the message after the last batch."""
+    await host.post(list(range(1, 7)), priority)
+    host.calls.clear()
+    await host.tick()
+    assert len(host.calls) == calls
+    host.calls.clear()
+    await host.tick()
+    assert len(host.calls) == calls + 2
+
+
+async def test_an_idle_tick_of_the_incumbent_costs_three_calls(host: Host) -> None:
+    """It needs no look at its own gate."""
+    assert await host.tick() == Tick.IDLE
+    assert host.calls == ["queue.peek"] * 3
+
+
+async def test_an_idle_tick_of_another_process_costs_four_calls(host: Host) -> None:
+    """It counts from when it first saw the gate, so that the count is over when work comes."""
+    other = Host(host.account, host.clock)
+    await other.tick()
+    other.calls.clear()
+    assert await other.tick() == Tick.IDLE
+    assert other.calls == ["table.get", "queue.peek", "queue.peek", "queue.peek"]
+
+
+async def test_nothing_is_left_when_the_backlog_is_drained(host: Host) -> None:
+    """Every message is gone, and only rows remain."""
+    for priority in ("LOW", "HIGH", "MEDIUM"):
+        await host.post([1, 2, 3, 4], priority)
+    await host.ticks(6)
+    assert await host.tick() == Tick.IDLE
+    assert not any(host.account.queues.values())
+
+
+async def test_one_tick_runs_at_a_time(host: Host) -> None:
+    """A manual run that comes in between returns at once."""
+    await host.post([1, 2, 3, 4, 5, 6])
+    second = []
+
+    async def tick_again(_: int) -> None:
+        second.append(await host.tick())
+
+    host.source.on_fetch = tick_again
+    await host.tick()
+    assert set(second) == {Tick.ALREADY_RUNNING}
+    assert host.source.ids() == [1, 2, 3]
+
+
+async def test_a_failed_attempt_is_tried_again_in_a_new_slot(host: Host) -> None:
+    """The batch stays at the head of its lane, and stays triggered."""
+    host.source.answers[2] = [AttemptFailed("the API answered 500")]
+    one = await host.post([1, 2, 3])
+    await host.post([4])
+    await host.tick()
+    status = await host.status(one)
+    assert statuses(status) == ["triggered"]
+    assert (status["in_flight"]["attempts"], status["in_flight"]["error"]) == (1, "the API answered 500")
+    await host.ticks(2)
+    assert host.source.ids() == [1, 2, 3, 1, 2, 3, 4]
+    assert (await host.status(one))["status"] == "completed"
+    starts = host.source.starts()
+    assert starts[1] - starts[0] == pytest.approx(5)
+
+
+async def test_a_batch_fails_after_five_attempts_and_the_lane_moves_on(host: Host) -> None:
+    """A poison message names it."""
+    host.source.answers[4] = [AttemptFailed("boom")] * 5
+    one = await host.post([1, 2, 3, 4, 5, 6, 7])
+    await host.ticks(7)
+    status = await host.status(one)
+    assert (status["status"], statuses(status)) == ("failed", ["completed", "failed", "completed"])
+    poison = json.loads(host.texts("ingest-high-poison")[0])
+    assert (poison["ingestion_id"], poison["batch_id"], poison["error"], poison["attempts"]) == (
+        one, status["batches"][1]["batch_id"], "boom", 5,
+    )  # fmt: skip
+    assert not host.texts("ingest-high")
+
+
+async def test_a_rejected_id_does_not_fail_its_batch(host: Host) -> None:
+    """The error is the ID's, and costs one slot."""
+    host.source.answers[2] = [ItemRejected("the API answered 404")]
+    one = await host.post([1, 2, 3])
+    await host.tick()
+    assert (await host.status(one))["status"] == "completed"
+
+
+async def test_an_unavailable_api_spends_no_attempt_and_closes_the_gate(host: Host) -> None:
+    """An outage of an hour fails nothing: the back-off grows to a minute, for every lane."""
+    host.source.answers[1] = [SourceUnavailable("refused")] * 500
+    one = await host.post([1])
+    before = host.clock.seconds
+    while host.clock.seconds < before + 3600:
+        await host.tick()
+        host.clock.seconds += 5
+    starts = [at for at, item in host.source.fetched if item == 1]
+    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    assert gaps[0] == pytest.approx(5, abs=5)
+    assert gaps[-1] == pytest.approx(60, abs=6)
+    status = await host.status(one)
+    assert status["in_flight"]["attempts"] == 0
+    assert status["in_flight"]["held_until"]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(30.0, 30), (0.0, 5), (1e9, 3600)])
+async def test_retry_after_is_kept_within_bounds(host: Host, asked: float, waited: float) -> None:
+    """At least an interval, at most the setting."""
+    host.source.answers[1] = [SourceUnavailable("429", retry_after_seconds=asked)]
+    await host.post([1])
+    await host.tick()
+    while len(host.source.fetched) < 2:
+        await host.tick()
+        host.clock.seconds += 0.5
+    starts = host.source.starts()
+    assert starts[1] - starts[0] == pytest.approx(waited, abs=0.6)
+
+
+async def test_a_crashed_batch_keeps_its_place(host: Host) -> None:
+    """Another process takes it up first, once the lease is over, and counts the attempt."""
+    one = await host.post([1, 2, 3])
+    await host.post([4])
+
+    async def die(_: int) -> None:
+        raise Crash
+
+    host.source.on_fetch = die
+    with pytest.raises(Crash):
+        await host.tick()
+    started = host.clock.seconds
+    other = Host(host.account, host.clock)
+    while not other.source.fetched:
+        await other.tick()
+        host.clock.seconds += 0.1
+    assert other.source.ids() == [1, 2, 3]
+    assert other.source.starts()[0] - started >= 5
+    assert (await other.status(one))["status"] == "completed"
+
+
+async def test_a_batch_that_kills_its_host_every_time_fails_at_last(host: Host) -> None:
+    """It must not block the service for ever."""
+    one = await host.post([1])
+    await host.post([2])
+    row = host.account.table("ingestions")
+    key = (one, one)
+    row[key].entity.update(triggered_at=host.clock.now().isoformat(), attempts=MAX_STARTS, slot=1)
+    await host.ticks(3)
+    assert host.source.ids() == [2]
+    assert (await host.status(one))["status"] == "failed"
+
+
+async def test_a_finished_ingestion_does_not_hide_the_next(host: Host) -> None:
+    """A crash between the last batch and the removal leaves a message that is swept away in the next slot."""
+    one = await host.post([1])
+    await host.tick()
+    front = json.dumps({"format": 1, "ingestion_id": one})
+    await host.core.lanes._queues["HIGH"].put(front)
+    await host.post([2])
+    await host.post([3], "LOW")
+    await host.ticks(2)
+    assert host.source.ids() == [1, 2, 3]
+    assert not host.texts("ingest-high")
+
+
+async def test_duplicate_messages_run_nothing_twice(host: Host) -> None:
+    """A caller's retries may leave several."""
+    one = await host.post([1, 2, 3, 4], key="k")
+    for _ in range(3):
+        assert await host.post([1, 2, 3, 4], key="k") == one
+    await host.post([5])
+    await host.ticks(4)
+    assert host.source.ids() == [1, 2, 3, 4, 5]
+    assert not host.texts("ingest-high")
+
+
+@pytest.mark.parametrize(
+    "text", ["hello", "[]", '{"format":1}', json.dumps({"format": 1, "ingestion_id": str(uuid4())})]
+)
+async def test_a_foreign_message_moves_to_the_poison_queue(host: Host, text: str) -> None:
+    """Word for word, and the next ingestion runs in the same slot."""
+    await host.core.lanes._queues["HIGH"].put(text)
+    await host.post([1])
+    await host.tick()
+    assert host.source.ids() == [1]
+    assert host.texts("ingest-high-poison") == [text]
+    assert not host.texts("ingest-high")
+
+
+async def test_a_displaced_message_is_served_by_its_age(host: Host) -> None:
+    """A message that reappeared at the back was still inserted first."""
+    await host.post([1])
+    host.clock.seconds += 2
+    await host.post([2])
+    queue = host.account.queue("ingest-high")
+    queue[0].visible_at += timedelta(seconds=3)
+    host.clock.seconds += 10
+    await host.ticks(3)
+    assert host.source.ids() == [1, 2]
+    assert not host.texts("ingest-high")
+
+
+async def test_a_slot_that_storage_lost_does_not_stop_the_service(host: Host) -> None:
+    """The ingestion row knows a higher slot than the gate: the gate continues behind it."""
+    one = await host.post([1])
+    host.account.table("ingestions")[one, one].entity.update(slot=500)
+    assert await host.tick() == Tick.NOT_STARTED
+    assert await host.tick() == Tick.STARTED
+    assert (await host.status(one))["status"] == "completed"
+
+
+async def test_batches_of_a_long_ingestion_are_read_from_the_right_chunk() -> None:
+    """A cursor that enters the next chunk costs one more read, once."""
+    host = Host(clock=FakeClock(), batch_size=100)
+    await host.tick()
+    host.clock.seconds += 10
+    one = await host.post(list(range(1, 16_601)), "HIGH")
+    row = host.account.table("ingestions")[one, one]
+    row.entity.update(finished_batches=163)
+    for calls in (7, 6):
+        host.calls.clear()
+        await host.tick()
+        assert len(host.calls) == calls
+    assert (host.source.ids()[0], host.source.ids()[100]) == (16_301, 16_401)
