@@ -116,18 +116,19 @@ class AzureStorage:
             self._created = True
 
     def _translated(self, error: HttpResponseError) -> StorageError:
-        code = str(getattr(error, "error_code", ""))
-        if "TableNotFound" in code or "QueueNotFound" in code or "TABLE_NOT_FOUND" in code:
+        """The error codes are at different places for different calls, but always in the text."""
+        code = f"{getattr(error, 'error_code', '')} {error}"
+        if any(name in code for name in ("TableNotFound", "QueueNotFound")):
             self._created = False
             return StorageUnavailable("a table or queue is missing; the next call creates it")
         match error.status_code:
             case 404:
                 return NotFound(_one_line(error))
-            case 409:
+            case 409 if "EntityAlreadyExists" in code:
                 return AlreadyExists(_one_line(error))
             case 412:
                 return Changed(_one_line(error))
-            case 400 if "POP_RECEIPT" in code or "PopReceipt" in code:
+            case 400 if "PopReceiptMismatch" in code:
                 return NotFound(_one_line(error))
             case status:
                 return StorageUnavailable(f"storage answered {status}: {_one_line(error)}")

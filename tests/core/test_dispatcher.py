@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -67,7 +68,7 @@ async def test_starts_are_an_interval_apart_to_the_instant(host: Host) -> None:
     await host.post(list(range(1, 31)))
     await host.ticks(10)
     starts = host.source.starts()
-    assert [round(later - earlier, 9) for earlier, later in zip(starts, starts[1:], strict=False)] == [5.0] * 9
+    assert [round(later - earlier, 9) for earlier, later in pairwise(starts)] == [5.0] * 9
 
 
 async def test_a_high_ingestion_that_arrives_while_a_tick_waits_still_wins(host: Host) -> None:
@@ -183,7 +184,7 @@ async def test_an_unavailable_api_spends_no_attempt_and_closes_the_gate(host: Ho
         await host.tick()
         host.clock.seconds += 5
     starts = [at for at, item in host.source.fetched if item == 1]
-    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert gaps[0] == pytest.approx(5, abs=5)
     assert gaps[-1] == pytest.approx(60, abs=6)
     status = await host.status(one)

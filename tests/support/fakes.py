@@ -76,9 +76,7 @@ class Host:
         self.calls: list[str] = []
         self.source = FakeSource(self.clock)
         storage = MemoryStorage(self.account, before=self._note)
-        self.core: Core = assemble(
-            make_settings(**settings), storage=storage, source=self.source, clock=self.clock
-        )
+        self.core: Core = assemble(make_settings(**settings), storage=storage, source=self.source, clock=self.clock)
 
     async def _note(self, call: str) -> None:
         self.calls.append(call)

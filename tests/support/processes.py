@@ -54,7 +54,7 @@ class Process:
     def __init__(self, command: Sequence[str], *, log: Path, cwd: Path = ROOT, env: Mapping[str, str] = {}) -> None:
         self.log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: PLW1509 # prctl alone runs between fork and exec
+            self._process = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env={**os.environ, **env},
@@ -62,7 +62,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 # it makes one system call
             )
         self.pid = self._process.pid
 

@@ -1,0 +1,241 @@
+"""The contract of the storage ports, over memory and over a real Azurite."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from ingest_core.adapters import azure
+from ingest_core.adapters.azure import AzureStorage
+from ingest_core.adapters.memory import Account, MemoryStorage
+from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
+from ingest_core.models import Priority
+from ingest_core.ports import Queue, Storage, Table
+from tests.support.processes import Azurite, free_ports
+
+
+@pytest.fixture(params=["memory", "azurite"])
+async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    """A storage account; Azurite's is shared with other tests."""
+    if request.param == "memory":
+        yield MemoryStorage(Account(now=lambda: datetime.now(UTC)))
+        return
+    emulator: Azurite = request.getfixturevalue("storage_emulator")
+    one = AzureStorage(emulator.connection_string)
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+def table(storage: Storage) -> Table:
+    """A table."""
+    return storage.ingestions
+
+
+@pytest.fixture
+async def queue(storage: Storage) -> Queue:
+    """An empty queue."""
+    one = storage.lanes[Priority.LOW]
+    while received := await one.receive():
+        await one.delete(received)
+    return one
+
+
+def row(**properties: object) -> dict:
+    """An entity in a partition of its own."""
+    partition = str(uuid4())
+    return {"PartitionKey": partition, "RowKey": "a", **properties}
+
+
+async def test_an_entity_comes_back_as_it_was_inserted(table: Table) -> None:
+    """Every type that the service uses."""
+    given = row(text="é\n", none="", number=3, seconds=5.0, half=0.5, yes=True, data=bytes(range(256)), empty=b"")
+    etag = await table.insert(given)
+    found = await table.get(given["PartitionKey"], "a")
+    assert {name: found.entity[name] for name in given} == given
+    assert found.etag == etag
+    assert abs((found.written_at - datetime.now(UTC)).total_seconds()) < 60
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # the SDK hands over one piece
+async def test_sixty_four_kilobytes_fit_into_a_property_and_many_into_a_row(table: Table) -> None:
+    """200 000 IDs are the most that the settings allow."""
+    given = row(**{f"ids_{index:02d}": bytes([index]) * 65_536 for index in range(13)})
+    await table.insert(given)
+    found = await table.get(given["PartitionKey"], "a", select=["ids_07"])
+    assert found.entity["ids_07"] == bytes([7]) * 65_536
+    assert "ids_06" not in found.entity
+
+
+async def test_a_second_insert_is_refused(table: Table) -> None:
+    """The first one stands."""
+    given = row(n=1)
+    await table.insert(given)
+    with pytest.raises(AlreadyExists):
+        await table.insert({**given, "n": 2})
+    assert (await table.get(given["PartitionKey"], "a")).entity["n"] == 1
+
+
+async def test_a_missing_row_is_not_found(table: Table) -> None:
+    """For a read, a merge and a transaction."""
+    given = row(n=1)
+    with pytest.raises(NotFound):
+        await table.get(given["PartitionKey"], "a")
+    with pytest.raises(NotFound):
+        await table.merge(given, etag='W/"x"')
+    with pytest.raises(NotFound):
+        await table.put_and_merge({**given, "RowKey": "b"}, given, etag='W/"x"')
+
+
+async def test_a_merge_changes_what_it_names_if_the_version_still_stands(table: Table) -> None:
+    """And refuses a second writer."""
+    given = row(n=1, other="kept")
+    first = await table.insert(given)
+    second = await table.merge({**row(), "PartitionKey": given["PartitionKey"], "n": 2}, etag=first)
+    with pytest.raises(Changed):
+        await table.merge({**given, "n": 3}, etag=first)
+    found = await table.get(given["PartitionKey"], "a")
+    assert (found.entity["n"], found.entity["other"], found.etag) == (2, "kept", second)
+
+
+async def test_a_transaction_does_both_or_neither(table: Table) -> None:
+    """The batch row and the cursor belong together."""
+    given = row(n=1)
+    batch = {"PartitionKey": given["PartitionKey"], "RowKey": "b", "m": 1}
+    first = await table.insert(given)
+    with pytest.raises(Changed):
+        await table.put_and_merge(batch, {**given, "n": 2}, etag="W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\"")
+    with pytest.raises(NotFound):
+        await table.get(given["PartitionKey"], "b")
+    await table.put_and_merge(batch, {**given, "n": 2}, etag=first)
+    assert (await table.get(given["PartitionKey"], "b")).entity["m"] == 1
+    assert (await table.get(given["PartitionKey"], "a")).entity["n"] == 2
+
+
+async def test_a_transaction_replaces_a_row_that_is_there(table: Table) -> None:
+    """A storage that lost half of one must not stop the service."""
+    given = row(n=1)
+    batch = {"PartitionKey": given["PartitionKey"], "RowKey": "b"}
+    await table.insert({**batch, "stale": 1})
+    await table.put_and_merge({**batch, "m": 1}, given, etag=await table.insert(given))
+    assert "stale" not in (await table.get(given["PartitionKey"], "b")).entity
+
+
+async def test_a_query_gives_a_range_of_rows_in_order(table: Table) -> None:
+    """Over several pages, and nobody else's rows."""
+    partition = str(uuid4())
+    for index in range(7):
+        await table.insert({"PartitionKey": partition, "RowKey": f"batch-{index:08d}", "n": index, "x": index})
+    await table.insert({"PartitionKey": partition, "RowKey": partition, "n": 99})
+    found = table.query(
+        {"PartitionKey": partition}, row_keys=("batch-00000001", "batch-00000006"), select=["n"], page_size=2
+    )
+    assert [stored.entity["n"] async for stored in found] == [1, 2, 3, 4, 5]
+
+
+async def test_a_query_by_value_finds_equal_rows_only(table: Table) -> None:
+    """Texts with quotes included."""
+    given = row(unfinished=True, name="o'clock")
+    await table.insert(given)
+    await table.insert(row(unfinished=False, name="o'clock"))
+    found = [stored async for stored in table.query({"unfinished": True, "name": "o'clock"})]
+    assert given["PartitionKey"] in {stored.entity["PartitionKey"] for stored in found}
+    assert all(stored.entity["unfinished"] for stored in found)
+
+
+async def test_a_queue_keeps_the_order_of_its_messages(queue: Queue) -> None:
+    """A peek shows the first 32, and changes nothing."""
+    texts = [f'{{"n": {index}, "text": "<é&>"}}' for index in range(40)]
+    for text in texts:
+        await queue.put(text)
+    assert [message.text for message in await queue.peek()] == texts[:32]
+    assert [message.text for message in await queue.peek()] == texts[:32]
+
+
+async def test_inserted_on_has_whole_seconds(queue: Queue) -> None:
+    """Ties are broken by position, not by a fraction that Azure does not give."""
+    await queue.put("one")
+    (message,) = await queue.peek()
+    assert message.inserted_on.microsecond == 0
+    assert abs((message.inserted_on - datetime.now(UTC)).total_seconds()) < 60
+
+
+async def test_a_received_message_is_hidden_until_it_is_deleted_or_released(queue: Queue) -> None:
+    """A released one goes to the back, with the age that it had."""
+    for text in ("one", "two", "three"):
+        await queue.put(text)
+    first = await queue.receive()
+    assert first
+    assert [message.text for message in await queue.peek()] == ["two", "three"]
+    await queue.release(first)
+    front = await queue.peek()
+    assert [message.text for message in front] == ["two", "three", "one"]
+    assert (front[-1].message_id, front[-1].inserted_on) == (first.message_id, first.inserted_on)
+    second = await queue.receive()
+    assert second
+    assert second.text == "two"
+    await queue.delete(second)
+    assert [message.text for message in await queue.peek()] == ["three", "one"]
+
+
+async def test_a_pop_receipt_is_good_for_its_own_receipt_only(queue: Queue) -> None:
+    """Whoever received the message later owns it."""
+    await queue.put("one")
+    first = await queue.receive()
+    assert first
+    await queue.release(first)
+    second = await queue.receive()
+    assert second
+    with pytest.raises(NotFound):
+        await queue.delete(first)
+    await queue.delete(second)
+    with pytest.raises(NotFound):
+        await queue.release(second)
+
+
+async def test_an_empty_queue_gives_nothing(queue: Queue) -> None:
+    """Neither to a peek nor to a receiver."""
+    assert await queue.peek() == []
+    assert await queue.receive() is None
+
+
+async def test_poison_goes_to_a_queue_of_its_own(queue: Queue) -> None:
+    """The lane itself stays as it is."""
+    await queue.put_poison("bad")
+    assert await queue.peek() == []
+
+
+async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
+    """A refused connection is no reason to wait."""
+    (port,) = free_ports(1)
+    down = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(port)).replace("10001", str(port)))
+    async with asyncio.timeout(azure.CALL_SECONDS):
+        with pytest.raises(StorageUnavailable) as caught:
+            await down.ingestions.get("a", "a")
+    await down.close()
+    assert "\n" not in str(caught.value)
+
+
+async def test_tables_that_vanish_are_made_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Storage whose data was deleted while the service runs needs no restart of the service."""
+    from tests.support.processes import azurite  # noqa: PLC0415 # beside the shared one above
+
+    with azurite(tmp_path_factory.mktemp("own")) as emulator:
+        one = AzureStorage(emulator.connection_string)
+        await one.ingestions.insert(row())
+        await one._tables.delete_table("ingestions")
+        await one._queues.delete_queue("ingest-high")
+        with pytest.raises(StorageUnavailable):
+            await one.ingestions.insert(row())
+        await one.ingestions.insert(row())
+        await one.lanes[Priority.HIGH].put("x")
+        await one.close()
+
+
+async def test_the_short_form_of_the_development_account_is_understood() -> None:
+    """The table client may not know it."""
+    one = AzureStorage("UseDevelopmentStorage=true")
+    assert one._tables.url == "http://127.0.0.1:10002/devstoreaccount1"
+    await one.close()
