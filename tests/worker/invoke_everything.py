@@ -1,0 +1,116 @@
+"""A program that plays the Functions host towards Microsoft's worker code, and prints what came back as JSON lines.
+
+Run in the app's folder, with the app's settings in the environment. It indexes the app, then invokes every function:
+with real requests, and with real ticks until the ingestion that it has posted is completed.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import azure_functions_runtime as runtime
+
+
+class Message:
+    """Stands in for any protocol buffer message: fields by name, absent ones None, and which one of them is set."""
+
+    undefined, out, inout = 0, 1, 2
+
+    def __init__(self, **fields: object) -> None:
+        vars(self).update(fields)
+
+    def __getattr__(self, name: str) -> None:
+        if name[0].isupper():
+            raise AttributeError(name)  # a message type, not a field
+
+    def WhichOneof(self, _: str) -> str | None:  # noqa: N802 # the name that protocol buffers give it
+        return next((name for name, value in vars(self).items() if value is not None and name != "name"), None)
+
+
+class Protos:
+    """Every message type is a `Message`; results and enumerations are their own names."""
+
+    StatusResult = type("StatusResult", (Message,), {"Success": "success", "Failure": "failure"})
+
+    def __getattr__(self, name: str) -> type[Message]:
+        return Message
+
+
+def envelope(**fields: object) -> SimpleNamespace:
+    """A request as the worker's dispatcher hands it on."""
+    return SimpleNamespace(request=SimpleNamespace(**fields), properties={"host": "127.0.0.1", "protos": Protos()})
+
+
+def http(method: str, path: str, body: bytes = b"", **params: str) -> tuple[Message, dict[str, Message]]:
+    """An HTTP request as the host sends it: the value of the trigger, and the trigger's metadata."""
+    request = Message(
+        method=method, url=f"http://localhost:7071{path}", headers={}, params=params, query={}, body=Message(bytes=body)
+    )
+    return Message(http=request), {}
+
+
+def timer() -> tuple[Message, dict[str, Message]]:
+    """A tick as the host sends it."""
+    return Message(json='{"Schedule":{"AdjustForDST":true},"ScheduleStatus":null,"IsPastDue":false}'), {}
+
+
+class Worker:
+    """The app, indexed."""
+
+    def __init__(self, metadata: list[Message]) -> None:
+        self._functions = {found.name: found for found in metadata}
+        print(json.dumps({"indexed": sorted(self._functions)}))
+
+    async def invoke(self, name: str, value: tuple[Message, dict[str, Message]]) -> str:
+        """Invoke a function; return its body, if it is an HTTP function."""
+        found = self._functions[name]
+        argument = next(binding for binding in found.bindings if binding != "$return")
+        answer = await runtime.invocation_request(
+            envelope(
+                invocation_request=Message(
+                    invocation_id=name,
+                    function_id=found.function_id,
+                    input_data=[Message(name=argument, data=value[0])],
+                    trigger_metadata=value[1],
+                    trace_context=Message(trace_parent="", trace_state="", attributes={}),
+                    retry_context=Message(retry_count=0, max_retry_count=0, exception=Message()),
+                )
+            )
+        )
+        failure = answer.result.exception and answer.result.exception.message
+        response = answer.return_value and answer.return_value.http
+        body = response and response.body.bytes
+        body = body.decode() if isinstance(body, bytes) else body
+        status = response and str(response.status_code)
+        print(json.dumps({"function": name, "failure": failure, "status": status, "body": body}))
+        return body
+
+
+async def main() -> None:
+    """Index, then invoke everything."""
+    init = Message(capabilities={}, function_app_directory=str(Path.cwd()))
+    started = await runtime.worker_init_request(envelope(worker_init_request=init))
+    if started.result.status != "success":
+        sys.exit(started.result.exception.message)
+    runtime.start_threadpool_executor()
+    metadata = await runtime.functions_metadata_request(envelope())
+    worker = Worker(metadata.function_metadata_results)
+    request = json.dumps({"ids": [1, 2, 3, 4], "priority": "HIGH"}).encode()
+    accepted = await worker.invoke("ingest", http("POST", "/ingest", request))
+    one = json.loads(accepted)["ingestion_id"]
+    await worker.invoke("recover", timer())
+    for _ in range(20):
+        await worker.invoke("dispatch", timer())
+        status = await worker.invoke("status", http("GET", f"/status/{one}", ingestion_id=one))
+        if json.loads(status)["status"] == "completed":
+            break
+    await worker.invoke("batches", http("GET", f"/status/{one}/batches", ingestion_id=one))
+    await worker.invoke("results", http("GET", f"/results/{one}", ingestion_id=one))
+    await worker.invoke("retry", http("POST", f"/ingestions/{one}/retry", ingestion_id=one))
+    await worker.invoke("health", http("GET", "/health"))
+    runtime.stop_threadpool_executor()
+
+
+asyncio.run(main())

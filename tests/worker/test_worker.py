@@ -1,0 +1,49 @@
+"""The app under Microsoft's own worker code (azure-functions-runtime), against a real storage emulator."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, Azurite, azurite
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="Microsoft's azure-functions-runtime exists for Python 3.13 and later"
+)
+def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> None:
+    """Every trigger is found, decodes what the host sends, and answers; ticks complete the ingestion."""
+    with azurite(tmp_path) as storage:
+        lines = run(storage)
+    assert lines[0]["indexed"] == sorted(
+        ["ingest", "status", "batches", "results", "retry", "health", "dispatch", "recover"]
+    )
+    invoked = lines[1:]
+    assert {line["function"] for line in invoked} == set(lines[0]["indexed"])
+    assert not [line for line in invoked if line["failure"]]
+    answers = {line["function"]: line for line in invoked}
+    assert answers["ingest"]["status"] == "202"
+    assert json.loads(answers["status"]["body"])["status"] == "completed"
+    assert [batch["ids"] for batch in json.loads(answers["batches"]["body"])["batches"]] == [[1, 2, 3], [4]]
+    assert [json.loads(line)["id"] for line in answers["results"]["body"].splitlines()] == [1, 2, 3, 4]
+    assert answers["retry"]["status"] == "409"
+    assert answers["health"]["status"] == "200"
+
+
+def run(storage: Azurite) -> list[dict]:
+    """Run the program on the app; return its lines."""
+    env = {
+        **os.environ,
+        "AzureWebJobsStorage": storage.connection_string,
+        "INGEST_INTERVAL_SECONDS": "0.2",
+        "PYTHONPATH": str(ROOT),
+    }
+    program = Path(__file__).with_name("invoke_everything.py")
+    done = subprocess.run(
+        [sys.executable, str(program)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
