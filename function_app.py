@@ -7,6 +7,7 @@ import azure.functions as func
 
 from ingest_core import api
 from ingest_core.app import App
+from ingest_core.board import page
 
 logging.getLogger("azure.core").setLevel(logging.WARNING)
 
@@ -62,6 +63,18 @@ async def retry(req: func.HttpRequest) -> func.HttpResponse:
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether the service does its job."""
     return await answer(api.health, req)
+
+
+@app.route("board", methods=["GET"])
+async def board(req: func.HttpRequest) -> func.HttpResponse:
+    """Show the lanes and the gate."""
+    return await answer(api.board, req)
+
+
+@app.route("/", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def home(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 # the host passes it by name
+    """The page that shows the board; it holds no data."""
+    return func.HttpResponse(page(), mimetype="text/html")
 
 
 @app.timer_trigger(schedule=core.schedule, arg_name="timer", use_monitor=False)

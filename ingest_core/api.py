@@ -48,6 +48,7 @@ class Context:
 
     service: Service
     health: Callable[[], Awaitable[Health]]
+    board: Callable[[], Awaitable[str]]
     max_ids: int
     interval: float
 
@@ -118,6 +119,11 @@ async def health(context: Context, _: Request) -> Answer:
         "paused": found.paused or None,
     }
     return Answer(status=200, body=json.dumps(fields))
+
+
+async def board(context: Context, _: Request) -> Answer:
+    """`GET /board`: what the page shows."""
+    return Answer(status=200, body=await context.board(), headers={"Cache-Control": "no-store"})
 
 
 def problem_answer(problem: Problem, *, retry_after: str = "") -> Answer:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ingest_core.adapters.clock import SystemClock
 from ingest_core.api import Answer, Context, Handler, Request, problem_answer
+from ingest_core.board import board_text
 from ingest_core.dispatcher import Dispatcher
 from ingest_core.errors import InvalidSettings, Problem, StorageUnavailable
 from ingest_core.gate import RateGate
@@ -50,9 +51,12 @@ def assemble(settings: Settings, *, storage: Storage, source: Source, clock: Clo
     async def health() -> Health:
         return await check_health(dispatch=storage.dispatch, lanes=lanes, clock=clock, interval=interval, lease=lease)
 
+    async def board() -> str:
+        return await board_text(await health(), ingestions=ingestions, lanes=lanes, clock=clock, interval=interval)
+
     service = Service(ingestions=ingestions, lanes=lanes, clock=clock, batch_size=settings.batch_size)
     return Core(
-        context=Context(service=service, health=health, max_ids=settings.max_ids, interval=interval),
+        context=Context(service=service, health=health, board=board, max_ids=settings.max_ids, interval=interval),
         dispatcher=Dispatcher(
             ingestions=ingestions,
             lanes=lanes,

@@ -15,7 +15,7 @@ from ingest_core.models import BatchRecord, Ingestion, Item, Status
 
 def status_text(ingestion: Ingestion, ids: Sequence[int]) -> str:
     """The answer of `GET /status/{ingestion_id}`."""
-    head = json.dumps(_summary(ingestion))
+    head = json.dumps(summary(ingestion))
     return f'{head[:-1]}, "batches": [{_batch_texts(ingestion, ids)}]}}'
 
 
@@ -74,7 +74,8 @@ def _batch_statuses(ingestion: Ingestion) -> list[Status]:
     return statuses
 
 
-def _summary(ingestion: Ingestion) -> dict[str, Any]:
+def summary(ingestion: Ingestion) -> dict[str, Any]:
+    """All of a status but the batches."""
     flight = ingestion.flight
     failed = sum(byte.bit_count() for byte in ingestion.failed)
     return {

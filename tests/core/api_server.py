@@ -153,7 +153,8 @@ class ApiServer:
     def _note(self, request: Request) -> None:
         self.requests.append(request)
         if self._log is not None:
-            line = {"id": request.item_id, "monotonic": request.monotonic, "wall": request.wall}
+            line = {"id": request.item_id, "target": request.target}
+            line |= {"monotonic": request.monotonic, "wall": request.wall}
             with self._log.open("a", encoding="ascii") as log:
                 log.write(json.dumps(line) + "\n")
 

@@ -36,17 +36,19 @@ def test_every_function_has_its_route_and_its_methods(module: ModuleType) -> Non
         "results": ("results/{ingestion_id}", ["GET"]),
         "retry": ("ingestions/{ingestion_id}/retry", ["POST"]),
         "health": ("health", ["GET"]),
+        "board": ("board", ["GET"]),
+        "home": ("/", ["GET"]),
     }
 
 
-def test_only_health_is_open_to_everybody(module: ModuleType) -> None:
+def test_only_health_and_the_empty_page_are_open_to_everybody(module: ModuleType) -> None:
     """The others need a function key when deployed."""
     levels = {
         name: str(getattr(trigger["authLevel"], "value", trigger["authLevel"])).lower()
         for name, trigger in bindings(module).items()
         if "authLevel" in trigger
     }
-    assert levels.pop("health") == "anonymous"
+    assert (levels.pop("health"), levels.pop("home")) == ("anonymous", "anonymous")
     assert set(levels.values()) == {"function"}
 
 
@@ -73,4 +75,4 @@ def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPa
     """The host would answer 404 to everything."""
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
     monkeypatch.setenv("INGEST_INTERVAL_SECONDS", "x")
-    assert len(bindings(reload(function_app))) == 8
+    assert len(bindings(reload(function_app))) == 10

@@ -199,6 +199,18 @@ def test_results_come_as_lines_or_as_an_array(host: FunctionHost) -> None:
     assert "link" not in rest.headers
 
 
+def test_the_board_is_a_page_that_reads_json(host: FunctionHost) -> None:
+    """The page is the same for everybody; what it shows comes from elsewhere."""
+    page = host.call("GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert b'fetch("/board"' in page.body
+    occupy(host)
+    low = host.post([1], "LOW")
+    board = host.call("GET", "/board").json
+    assert [one["ingestion_id"] for one in board["lanes"]["LOW"]["front"]] == [low]
+    host.wait_for(low, "completed")
+
+
 def test_the_service_says_that_it_is_well(host: FunctionHost) -> None:
     """For whoever watches it."""
     reply = host.call("GET", "/health")

@@ -110,6 +110,8 @@ async def main() -> None:
     await worker.invoke("results", http("GET", f"/results/{one}", ingestion_id=one))
     await worker.invoke("retry", http("POST", f"/ingestions/{one}/retry", ingestion_id=one))
     await worker.invoke("health", http("GET", "/health"))
+    await worker.invoke("board", http("GET", "/board"))
+    await worker.invoke("home", http("GET", "/"))
     runtime.stop_threadpool_executor()
 
 

@@ -1,0 +1,58 @@
+"""What the live board shows: the gate, and the front of every lane.
+
+A look costs a read of the gate, a peek per lane, and a point read for each of the few ingestions that it shows; nothing
+of it is on the path of a batch.
+"""
+
+import asyncio
+import json
+from importlib.resources import files
+
+from ingest_core.errors import NotFound
+from ingest_core.health import Health
+from ingest_core.ingestions import Ingestions
+from ingest_core.lanes import Lanes, ingestion_of
+from ingest_core.models import Ingestion, Priority
+from ingest_core.ports import Clock, Message
+from ingest_core.views import summary
+
+SHOWN_PER_LANE = 5
+
+
+def page() -> str:
+    """The page itself; it asks for the board again and again."""
+    return files("ingest_core").joinpath("board.html").read_text(encoding="utf-8")
+
+
+async def board_text(health: Health, *, ingestions: Ingestions, lanes: Lanes, clock: Clock, interval: float) -> str:
+    """The board as JSON. Raises `StorageUnavailable`."""
+    fronts = await asyncio.gather(*(_front(lane, ingestions, lanes) for lane in Priority))
+    return json.dumps(
+        {
+            "now": clock.now().isoformat(),
+            "interval": interval,
+            "last_start": health.last_start or None,
+            "paused": health.paused or None,
+            "stalled": health.stalled or None,
+            "lanes": {
+                lane: {"waiting": health.waiting[lane], "front": [summary(ingestion) for ingestion in front]}
+                for lane, front in zip(Priority, fronts, strict=True)
+            },
+        }
+    )
+
+
+async def _front(lane: Priority, ingestions: Ingestions, lanes: Lanes) -> list[Ingestion]:
+    messages = await lanes.peek(lane)
+    found = await asyncio.gather(*(_read(message, ingestions) for message in messages[:SHOWN_PER_LANE]))
+    return [ingestion for ingestion in found if ingestion is not None]
+
+
+async def _read(message: Message, ingestions: Ingestions) -> Ingestion | None:
+    ingestion_id = ingestion_of(message)
+    if ingestion_id is None:
+        return None
+    try:
+        return await ingestions.read(ingestion_id)
+    except NotFound:
+        return None
