@@ -1,0 +1,54 @@
+"""Finds the Python that was asked for. A program of that name proves nothing: only one that runs counts."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from devtools.console import Failure
+from devtools.processes import run
+
+OLDEST = (3, 11)
+PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+
+
+def running() -> str:
+    """The version that runs dev.py, as in `3.12`."""
+    return "{}.{}".format(*sys.version_info[:2])
+
+
+def probe(command: Sequence[str], root: Path) -> tuple[str, str]:
+    """Version and path of the interpreter that the command starts; both empty when it starts none."""
+    code, output = run([*command, "-c", PROBE], cwd=root, timeout=30)
+    version, _, path = output.strip().partition(" ")
+    return (version, path) if code == 0 else ("", "")
+
+
+def find(version: str, root: Path) -> str:
+    """The path of an interpreter of this version: this one, on PATH, one of pyenv's, or the Windows launcher's."""
+    if not re.fullmatch(r"3\.\d+", version) or tuple(map(int, version.split("."))) < OLDEST:
+        raise Failure(f"--python {version}: give a version from 3.11 on, such as --python 3.12")
+    for command in _candidates(version):
+        found, path = probe(command, root)
+        if found == version:
+            return path
+    raise Failure(f"No Python {version} found: install it, so that python{version} is on PATH or in pyenv")
+
+
+def _candidates(version: str) -> Iterator[list[str]]:
+    if version == running():
+        yield [sys.executable]
+    on_path = shutil.which(f"python{version}")
+    if on_path:
+        yield [on_path]
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for folder in sorted(versions.glob(f"{version}.*"), key=_release, reverse=True):
+        yield [str(folder / "bin" / "python")]
+    if shutil.which("py"):
+        yield ["py", f"-{version}"]
+
+
+def _release(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", folder.name))

@@ -1,0 +1,24 @@
+"""Programs that pretend, on a PATH of their own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Script = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Make a program of that name out of shell lines; nothing but these is on PATH."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+
+    def make(name: str, lines: str) -> Path:
+        program = programs / name
+        program.write_text(f"#!/bin/sh\n{lines}\n")
+        program.chmod(0o755)
+        return program
+
+    return make

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from devtools import check
+from devtools.workspace import Workspace
+from tests.dev.conftest import Script
+
+
+@pytest.fixture
+def asked(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with every call of the tools, which all succeed but those that `broken` names."""
+    tool = (
+        f'echo "$@" >> {tmp_path}/asked; while read -r name; do case "$*" in *"$name"*) echo found; exit 1;; esac; done'
+    )
+    python = script("python", f"{tool} < {tmp_path}/broken")
+    script("lint-imports", f'set -- lint-imports "$@"; {tool} < {tmp_path}/broken')
+    (tmp_path / "broken").touch()
+    workspace = Workspace(root=tmp_path, python=python, node="node")
+    monkeypatch.setattr(check, "prepare", lambda _root, **_: workspace)
+    return tmp_path / "asked"
+
+
+def test_every_check_runs_and_pytest_gets_the_other_arguments(
+    asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the order in which they were given."""
+    assert check.check(tmp_path, ["-k", "a or b", "tests/dev", "-x", "--python", "3.12", "--lf"]) == 0
+    assert asked.read_text().splitlines() == [
+        "-m ruff check",
+        "-m ruff format --check",
+        "-m mypy",
+        "lint-imports",
+        "-m pytest -k a or b tests/dev -x --lf",
+    ]
+    assert capfd.readouterr().out.splitlines()[-1].startswith("All in order")
+
+
+@pytest.mark.parametrize("broken", ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"])
+def test_one_failure_fails_the_whole_and_stops_nothing(
+    asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str
+) -> None:
+    """The last line names what failed, and its output is shown."""
+    (tmp_path / "broken").write_text(f"{broken}\n")
+    assert check.check(tmp_path, []) == 1
+    assert len(asked.read_text().splitlines()) == 5
+    shown = capfd.readouterr().out
+    assert shown.count("found") == 1
+    assert shown.splitlines()[-1].startswith(f"FAILED: {broken} (")

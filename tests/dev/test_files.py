@@ -1,0 +1,68 @@
+import ast
+import json
+import subprocess
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+import pytest
+
+from devtools.cli import main
+from tests.support.processes import ROOT
+
+DEPLOYED = {"function_app.py", "ingest_core", "host.json", "requirements.txt"}
+OURS = {"dev.py", "devtools", "emulator", "tests", "bench", "local.settings.json", "README.md"}
+MADE = {".venv", ".venv-3.12", ".azurite", "node_modules", ".git", ".mypy_cache"}
+
+
+def test_dev_py_parses_under_an_old_python() -> None:
+    """So that it can say that it is too old."""
+    ast.parse((ROOT / "dev.py").read_text(), feature_version=(3, 5))
+
+
+def test_only_the_app_is_deployed() -> None:
+    """Whatever else stands in the repository's top folder, or is made there, is in `.funcignore`.
+
+    Core Tools takes a pattern for the beginning of a path: none may begin like the app's own files.
+    """
+    patterns = (ROOT / ".funcignore").read_text().splitlines()
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    present = {line.split("/")[0] for line in tracked.splitlines()}  # none in a copy without git
+    for name in (present | MADE | OURS) - DEPLOYED:
+        assert any(fnmatchcase(name, pattern) for pattern in patterns), f"{name} would be deployed"
+    for name in DEPLOYED:
+        assert not any(fnmatchcase(name, f"{pattern}*") for pattern in patterns), f"{name} would be left out"
+
+
+def test_local_settings_hold_emulator_values_only() -> None:
+    """They are in git; a host wants flat strings."""
+    assert json.loads((ROOT / "local.settings.json").read_text()) == {
+        "IsEncrypted": False,
+        "Values": {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "UseDevelopmentStorage=true"},
+    }
+
+
+def test_the_host_settings_are_those_that_the_service_needs() -> None:
+    """Bare paths, a timer that is back soon after a crash, and no bundle to download."""
+    host = json.loads((ROOT / "host.json").read_text())
+    assert host["version"] == "2.0"
+    assert host["extensions"]["http"]["routePrefix"] == ""
+    assert set(host["singleton"].values()) == {str(timedelta(seconds=15)).zfill(8)}
+    assert "extensionBundle" not in host
+
+
+def test_the_build_runs_what_everybody_runs() -> None:
+    """Nothing is installed on the side."""
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "python3 dev.py test"]
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["strat"], 2), (["--help"], 0)])
+def test_without_a_command_the_commands_are_listed(
+    words: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong one is an error."""
+    assert main(words) == code
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in ("start", "test", "soak", "bench"))

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from devtools.console import Failure
+from devtools.host import choose
+from tests.dev.conftest import Script
+
+
+def test_a_func_that_works_is_the_host(tmp_path: Path, script: Script) -> None:
+    """Its version is shown."""
+    func = script("func", "echo 4.1.2")
+    choice = choose(None, tmp_path)
+    assert (choice.func, choice.why) == (str(func), f"func 4.1.2 ({func})")
+
+
+@pytest.mark.usefixtures("script")
+def test_without_func_the_emulator_is_the_host(tmp_path: Path) -> None:
+    """And the reason is given."""
+    choice = choose(None, tmp_path)
+    assert (choice.func, choice.why) == (None, "emulator (func is not on PATH)")
+
+
+def test_a_func_that_does_not_work_is_not_the_host(tmp_path: Path, script: Script) -> None:
+    """As an npm installation whose download failed: a program on PATH proves nothing."""
+    script("func", "echo cannot find the runtime; exit 1")
+    choice = choose(None, tmp_path)
+    assert (choice.func, choice.why) == (None, "emulator (`func --version` fails: cannot find the runtime)")
+
+
+def test_a_silent_failure_of_func_shows_its_exit_code(tmp_path: Path, script: Script) -> None:
+    """There is always a reason."""
+    script("func", "exit 3")
+    assert choose(None, tmp_path).why == "emulator (`func --version` fails: exit code 3)"
+
+
+def test_the_emulator_can_be_forced(tmp_path: Path, script: Script) -> None:
+    """Also beside a func that works."""
+    script("func", "echo 4.1.2")
+    assert choose("emulator", tmp_path).func is None
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_func_can_be_forced_only_where_it_works(tmp_path: Path, script: Script, *, broken: bool) -> None:
+    """Otherwise one line says why not, and what to do."""
+    if broken:
+        script("func", "exit 3")
+    with pytest.raises(Failure, match=r"(exit code 3|not on PATH): install Azure Functions Core Tools"):
+        choose("func", tmp_path)

@@ -1,0 +1,67 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools import interpreters
+from devtools.console import Failure
+from tests.dev.conftest import Script
+
+OTHER = "3.12" if interpreters.running() != "3.12" else "3.13"
+
+
+@pytest.fixture(autouse=True)
+def pyenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of pyenv, with no versions in it."""
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    return tmp_path / "pyenv" / "versions"
+
+
+def install(pyenv: Path, release: str, lines: str) -> None:
+    """Put an interpreter where pyenv would."""
+    program = pyenv / release / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{lines}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.usefixtures("script")
+def test_the_running_python_is_found_without_a_search(tmp_path: Path) -> None:
+    """It need not be on PATH."""
+    assert interpreters.find(interpreters.running(), tmp_path) == sys.executable
+
+
+def test_a_python_on_path_is_found(tmp_path: Path, script: Script) -> None:
+    """By the name that carries its version; it says itself where it is."""
+    script(f"python{OTHER}", f"echo {OTHER} /opt/it/python")
+    assert interpreters.find(OTHER, tmp_path) == "/opt/it/python"
+
+
+def test_a_shim_that_leads_nowhere_is_passed_over(tmp_path: Path, script: Script, pyenv: Path) -> None:
+    """There is one on PATH for every version that pyenv has, also for those that are not switched on."""
+    script(f"python{OTHER}", "echo 'command not found'; exit 127")
+    install(pyenv, f"{OTHER}.1", f"echo {OTHER} /pyenv/python")
+    assert interpreters.find(OTHER, tmp_path) == "/pyenv/python"
+
+
+@pytest.mark.usefixtures("script")
+def test_the_newest_release_that_runs_is_taken(tmp_path: Path, pyenv: Path) -> None:
+    """Numbers are compared as numbers, and a broken installation does not count."""
+    for release in ("9", "10"):
+        install(pyenv, f"{OTHER}.{release}", f"echo {OTHER} /release/{release}")
+    install(pyenv, f"{OTHER}.11", "exit 1")
+    assert interpreters.find(OTHER, tmp_path) == "/release/10"
+
+
+@pytest.mark.usefixtures("script")
+def test_a_python_that_is_nowhere_is_one_line(tmp_path: Path) -> None:
+    """The line names the version."""
+    with pytest.raises(Failure, match=rf"^No Python {OTHER} found: install it.*$"):
+        interpreters.find(OTHER, tmp_path)
+
+
+@pytest.mark.parametrize("version", ["3.10", "2.7", "3", "three", "3.12.1"])
+def test_a_version_that_cannot_be_used_is_refused(tmp_path: Path, version: str) -> None:
+    """Too old, or not two numbers."""
+    with pytest.raises(Failure, match=r"give a version from 3\.11 on"):
+        interpreters.find(version, tmp_path)

@@ -1,0 +1,187 @@
+"""`dev.py start` as a process, with a real Azurite and a host that reports what happens to it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools.console import Failure
+from devtools.processes import Interrupts
+from devtools.start import Limit, _wait
+from tests.dev.checkout import make_checkout
+from tests.dev.run import Run, running
+from tests.support.processes import Process, wait_until
+
+FAKE_HOST = Path(__file__).with_name("fake_host.py")
+STOPPING = "Stopping: first the batch in flight, then the host, then Azurite (Ctrl-C again kills the host)\n"
+
+FAKE_FUNC = """#!/bin/sh
+if [ "$1" = --version ]; then echo 4.2.1; exit; fi
+echo "func asked: $*"
+echo "python: $(command -v python)"
+sleep 600 &
+echo "worker: $!"
+exec python emulator/__main__.py "$@"
+"""
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout where everything is set up, with the fake host as its emulator."""
+    return make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
+
+
+def runs(pid: int) -> bool:
+    """Whether the process has not ended; one that nobody has collected has."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip()[:1] not in ("", "Z")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_the_host_first_and_azurite_last(checkout: Path, number: signal.Signals) -> None:
+    """A Ctrl-C, too, is for dev.py alone: the host gets one SIGTERM, and finds its storage until it has ended."""
+    with running(checkout) as run:
+        os.killpg(run.pid, number)
+        assert run.wait() == 0
+        assert run.output().endswith(STOPPING + "fake host: got SIGTERM\nfake host: its batch is stored\nStopped.\n")
+        assert run.everything_has_ended()
+        assert run.azurite_closed_in_order()
+
+
+def test_the_service_is_announced_when_it_answers(checkout: Path) -> None:
+    """The URL is the one that was asked for."""
+    with running(checkout) as run:
+        assert f"The service runs at http://127.0.0.1:{run.port} " in run.output()
+        assert f"curl -i http://127.0.0.1:{run.port}/ingest -d '" in run.output()
+        assert "Host: emulator (--host emulator)\n" in run.output()
+
+
+def test_impatience_kills_the_host_and_never_azurite(checkout: Path) -> None:
+    """A second Ctrl-C ends a batch that would take for ever."""
+    with running(checkout, env={"FAKE_BATCH_SECONDS": "600"}) as run:
+        run.ctrl_c()
+        run.wait_for("got SIGTERM")
+        run.ctrl_c()
+        assert run.wait() == 0
+        assert "The host has not ended: killed." in run.output()
+        assert run.everything_has_ended()
+        assert run.azurite_closed_in_order()
+
+
+def test_a_second_start_in_the_same_checkout_is_one_line(checkout: Path) -> None:
+    """Two Azurites on one folder would destroy it."""
+    with running(checkout) as first:
+        assert Run(checkout).refused() == (
+            "This checkout's service is already running, and .azurite/ in use "
+            f"(process {first.pid}, port {first.port}): end that one first\n"
+        )
+
+
+def test_a_port_in_use_is_one_line(checkout: Path) -> None:
+    """It is found before anything is started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        output = Run(checkout, port=port).refused()
+    assert output == f"Port {port} cannot be used, it is in use: choose another with --port\n"
+
+
+def test_an_unhealthy_service_says_why_while_it_is_waited_for(checkout: Path) -> None:
+    """A wrong setting is shown at once."""
+    with running(checkout, env={"FAKE_HEALTH": "503,503,503"}) as run:
+        complaint = "GET /health answers 503: INGEST_BATCH_SIZE is 0: give 1 or more\n"
+        assert run.output().count(complaint) == 1
+        assert run.output().index(complaint) < run.output().index("The service runs at")
+
+
+def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Path) -> None:
+    """It looks for its Python on PATH, is told to end itself, and its worker may outlive it: not for long."""
+    func = checkout / "bin" / "func"
+    func.parent.mkdir()
+    func.write_text(FAKE_FUNC)
+    func.chmod(0o755)
+    with running(checkout, host="func", env={"PATH": f"{func.parent}{os.pathsep}{os.environ['PATH']}"}) as run:
+        assert f"Host: func 4.2.1 ({func})\n" in run.output()
+        assert f"func asked: start --port {run.port}\n" in run.output()
+        assert f"python: {checkout}/.venv/bin/python\n" in run.output()
+        worker = int(run.output().partition("worker: ")[2].split()[0])
+        run.ctrl_c()
+        assert run.wait() == 0
+        assert "fake host: its batch is stored" in run.output()
+        assert not runs(worker)
+
+
+def test_what_the_system_refuses_is_one_line(checkout: Path) -> None:
+    """Such as a full disk; here a file stands where the data folder should be."""
+    (checkout / ".azurite").touch()
+    assert re.fullmatch(r"The system refused something \(.*\.azurite.*\): mend that, .*\n", Run(checkout).refused())
+
+
+@linux_only
+def test_a_host_that_dies_ends_the_run(checkout: Path) -> None:
+    """One line says what happened; Azurite ends in order."""
+    with running(checkout) as run:
+        os.kill(run.children()["host"], signal.SIGKILL)
+        assert run.wait() == 1
+        last = run.output().splitlines()[-1]
+        assert last == "The host ended by itself, with exit code -9: its last lines above say why"
+        assert run.azurite_closed_in_order()
+
+
+@linux_only
+def test_an_azurite_that_dies_ends_the_run(checkout: Path) -> None:
+    """The host is told to end, and one line says what happened."""
+    with running(checkout) as run:
+        os.kill(run.children()["azurite"], signal.SIGKILL)
+        assert run.wait() == 1
+        assert "fake host: got SIGTERM" in run.output()
+        assert re.match(r"Azurite ended by itself, with exit code -9 \(.*\): run this", run.output().splitlines()[-1])
+        assert run.everything_has_ended()
+
+
+@linux_only
+def test_a_killed_dev_py_leaves_nothing_running_and_nothing_lost(checkout: Path) -> None:
+    """The kernel tells the host to end, Azurite lives as long as the host does, and then ends in order."""
+    with running(checkout) as run:
+        run.kill()
+        wait_until(run.everything_has_ended, seconds=30, what="everything has ended")
+        assert run.output().endswith("fake host: got SIGTERM\nfake host: its batch is stored\n")
+        assert run.azurite_closed_in_order()
+
+
+@linux_only
+def test_a_start_after_a_killed_one_waits_until_the_data_is_free(checkout: Path) -> None:
+    """Nothing has to be tidied up by hand, and never do two Azurites write to one folder."""
+    with running(checkout, env={"FAKE_BATCH_SECONDS": "600"}) as run:
+        host = run.children()["host"]
+        run.kill()
+        following = Run(checkout)
+        try:
+            following.wait_for("The run before this was killed: waiting")
+            assert "Azurite" not in following.output().partition("\n")[2]
+            os.kill(host, signal.SIGKILL)
+            following.wait_for("Ctrl-C stops it.")
+        finally:
+            following.stop()
+
+
+def test_waiting_has_an_end() -> None:
+    """The failure is what the limit says."""
+    with pytest.raises(Failure, match=r"^It does not answer \(waited 0\.1 s\)$"):
+        _wait(lambda: False, [], Interrupts(), limit=Limit(0.1, "It does not answer"))
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
+def test_a_number_that_is_no_port_is_refused(checkout: Path, port: str) -> None:
+    """With the range that is one."""
+    run = Process([sys.executable, "dev.py", "start", f"--port={port}"], log=checkout / "log", cwd=checkout)
+    assert run.wait() == 2
+    assert f"{port} is no port: give a number from 1 to 65535" in run.output()

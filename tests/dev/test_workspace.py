@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools import interpreters, stamp, workspace
+from devtools.console import Failure
+from tests.dev.checkout import make_checkout
+from tests.dev.conftest import Script
+
+FAKE_HOST = Path(__file__).with_name("fake_host.py")
+VERSION = interpreters.running()
+NO_ENSUREPIP = "The virtual environment was not created successfully because ensurepip is not available."
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout where everything is set up."""
+    return make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
+
+
+def test_a_second_run_installs_nothing(checkout: Path, script: Script) -> None:
+    """It finds what is there, without asking npm or pip."""
+    node = script("node", "echo v20.1.0")
+    script("npm", "echo npm was called; exit 1")
+    found = workspace.prepare(checkout)
+    assert found == workspace.Workspace(root=checkout, python=checkout / ".venv" / "bin" / "python", node=str(node))
+
+
+def test_changed_requirements_are_installed(checkout: Path, script: Script) -> None:
+    """The stamp is of the files' content; here pip is one that refuses."""
+    script("node", "echo v20.1.0")
+    (checkout / "requirements.txt").write_text("--no-such-option\n")
+    with pytest.raises(Failure, match="pip install failed, its last words are above") as failure:
+        workspace.prepare(checkout)
+    assert "no such option" in failure.value.output
+
+
+def test_npm_failing_is_one_line_and_leaves_the_step_to_be_repeated(checkout: Path, script: Script) -> None:
+    """The end of npm's output is kept, and there is no stamp."""
+    script("npm", "echo npm error network request failed; exit 1")
+    (checkout / "package-lock.json").write_text("{}")
+    for _ in range(2):
+        with pytest.raises(Failure, match=r"npm ci failed.*check the network") as failure:
+            workspace.ensure_azurite(checkout)
+        assert failure.value.output == "npm error network request failed"
+
+
+def test_npm_gets_azurite_even_where_production_is_set(checkout: Path, script: Script) -> None:
+    """Azurite is a development dependency, which `NODE_ENV=production` leaves out."""
+    script("npm", 'echo "$@" > asked')
+    (checkout / "package-lock.json").write_text("{}")
+    workspace.ensure_azurite(checkout)
+    assert (checkout / "asked").read_text() == "ci --include=dev --no-audit --no-fund\n"
+    assert stamp.fresh(checkout / "node_modules" / "dev-stamp", [checkout / n for n in workspace.NODE_PACKAGES])
+
+
+@pytest.mark.usefixtures("script")
+def test_npm_missing_is_one_line(checkout: Path) -> None:
+    """Debian packages it apart from Node."""
+    (checkout / "package-lock.json").write_text("{}")
+    with pytest.raises(Failure, match="npm is missing"):
+        workspace.ensure_azurite(checkout)
+
+
+@pytest.mark.parametrize(
+    ("node", "line"),
+    [
+        (None, "Node is missing: install Node 20 or newer"),
+        ("echo v18.20.4", "Node 20 or newer is needed, this is v18.20.4"),
+        ("echo cannot load a library; exit 127", r"does not work \(cannot load a library\)"),
+    ],
+)
+def test_a_node_that_cannot_be_used_is_one_line(tmp_path: Path, script: Script, node: str | None, line: str) -> None:
+    """Missing, too old, broken."""
+    if node:
+        script("node", node)
+    with pytest.raises(Failure, match=line):
+        workspace.find_node(tmp_path)
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_again(checkout: Path) -> None:
+    """As after an upgrade of the system's Python."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(checkout / "gone")
+    made = workspace.ensure_environment(checkout, checkout / ".venv", VERSION, sys.executable)
+    assert subprocess.run([made, "-c", "import pip"], check=False).returncode == 0
+    assert not (checkout / ".venv" / "dev-stamp").exists()
+
+
+def test_an_environment_of_another_version_is_made_again(checkout: Path) -> None:
+    """Its packages are not for the Python that runs now."""
+    settings = checkout / ".venv" / "pyvenv.cfg"
+    settings.write_text(settings.read_text().replace(f"version = {VERSION}", "version = 3.5"))
+    made = workspace.ensure_environment(checkout, checkout / ".venv", VERSION, sys.executable)
+    assert f"version = {VERSION}" in settings.read_text()
+    assert subprocess.run([made, "-c", "import pip"], check=False).returncode == 0
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(tmp_path: Path) -> None:
+    """Only what can be made again is removed."""
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "thesis.txt").touch()
+    with pytest.raises(Failure, match=r"\.venv is not a virtual environment: move it away"):
+        workspace.ensure_environment(tmp_path, tmp_path / ".venv", VERSION, sys.executable)
+    assert (tmp_path / ".venv" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (NO_ENSUREPIP, f"has no venv: install it .*apt install python{VERSION}-venv"),
+        ("No module named venv", "has no venv"),
+        ("OSError: [Errno 28] No space left on device", "the disk is full: free some space"),
+        ("Segmentation fault", "see above why"),
+    ],
+)
+def test_an_environment_that_cannot_be_made_is_one_line(tmp_path: Path, script: Script, said: str, line: str) -> None:
+    """And nothing half-made stays behind."""
+    base = script("base", f"echo '{said}'; exit 1")
+    with pytest.raises(Failure, match=line) as failure:
+        workspace.ensure_environment(tmp_path, tmp_path / ".venv", VERSION, str(base))
+    assert failure.value.output == said
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_full_disk_is_named_as_the_cause(checkout: Path, script: Script) -> None:
+    """It is called ENOSPC by npm."""
+    script("npm", "echo npm error code ENOSPC; exit 1")
+    (checkout / "package-lock.json").write_text("{}")
+    with pytest.raises(Failure, match="npm ci failed, the disk is full: free some space"):
+        workspace.ensure_azurite(checkout)
+
+
+def test_another_python_has_an_environment_of_its_own(
+    checkout: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that going back and forth installs nothing again."""
+    script("node", "echo v20.1.0")
+    other = "3.12" if VERSION != "3.12" else "3.13"
+    script(f"python{other}", f"echo {other} /opt/python{other}")
+    asked = []
+    monkeypatch.setattr(workspace, "ensure_packages", lambda *_: None)
+    monkeypatch.setattr(workspace, "ensure_environment", lambda *words: asked.append(words) or Path("p"))
+    workspace.prepare(checkout, python_version=other)
+    assert asked == [(checkout, checkout / f".venv-{other}", other, f"/opt/python{other}")]
