@@ -1,0 +1,125 @@
+"""A request becomes what the Python worker hands a function, and what it returns becomes an answer.
+
+The host's rules, which are not HTTP's: repeated headers and query keys are joined by commas, empty query values left
+out, a body needs a Content-Length, `%2F` stays in a path. What no answer can carry raises; the caller is told 500.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+from azure.functions.http import HttpRequest, HttpResponseConverter
+
+Texts = Mapping[str, str]
+
+TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+OURS = ("content-length", "transfer-encoding", "date")  # the server writes these itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What goes back to the caller."""
+
+    status: int
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+NOT_FOUND = Answer(status=404)
+
+
+def unescape(text: str) -> str:
+    """Decode the percent escapes that are UTF-8 and leave the others."""
+    decoded = unquote(text, errors="surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda escaped: f"%{ord(escaped[0]) - 0xDC00:02X}", decoded)
+
+
+def normalize(raw_path: str) -> str:
+    """Return the path that is routed: decoded but for `%2F`, without dot segments."""
+    path = unescape(re.sub("%(?=2f)", "%25", raw_path, flags=re.IGNORECASE))
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        kept[len(kept) - (segment == "..") :] = [] if segment in (".", "..") else [segment]
+    return "/" + "/".join(kept) + ("/" if kept and segments[-1] in (".", "..") else "")
+
+
+def _joined(values: Iterable[str]) -> str:
+    return ",".join(value for value in values if value)
+
+
+def _query_parameters(query: str) -> dict[str, str]:
+    """Return the query's keys and values; a repeated key is spelled as it was the second time."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for pair in query.split("&"):
+        key, _, value = (unescape(part) for part in pair.replace("+", " ").partition("="))
+        name, values = found.get(key.lower(), (key, []))
+        found[key.lower()] = (key if len(values) == 1 else name, [*values, value])
+    return {name: _joined(values) for name, values in found.values() if _joined(values)}
+
+
+def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers, whose names are in lower case; UnicodeDecodeError if a value is not UTF-8."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(name.decode(), []).append(value.decode())
+    if "transfer-encoding" in found:
+        found.pop("content-length", None)
+    return {name: _joined(values) for name, values in found.items()}
+
+
+def request(method: str, path: str, query: str, headers: Texts, values: Texts, body: bytes) -> HttpRequest:
+    """Build what the function is handed; `values` are the route's."""
+    shown = quote(re.sub("%(?![0-9a-fA-F]{2})", "%25", path), safe="!$&'()*+,-./:;=@_~%")
+    url = f"http://{headers['host']}{shown}{'?' if query else ''}{query}"
+    params = _query_parameters(query)
+    return HttpRequest(method, url, headers=headers, params=params, route_params=values, body_type="bytes", body=body)
+
+
+def answer(result: object) -> Answer:
+    """Turn what an HTTP function returned into an answer."""
+    if isinstance(result, str):
+        return Answer(status=200, headers=TEXT, body=_rewritten(result).encode())
+    try:
+        response = HttpResponseConverter.encode(result, expected_type=None).value
+    except NotImplementedError:
+        raise TypeError(f"an HTTP function must return str or HttpResponse, not {type(result).__name__}") from None
+    text = response["status_code"].value
+    status = int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text) else 200
+    if not 200 <= status <= 999:
+        raise ValueError(f"HTTP has no final status {status}")
+    headers: dict[str, tuple[str, str]] = {}
+    for name, value in ((name, one.value) for name, one in response["headers"].items()):
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
+            raise ValueError(f"the header {name!r}: {value!r} cannot be sent")
+        if name.lower() not in OURS and (value or name.lower() != "content-type"):
+            headers.setdefault(name.lower(), ("Content-Type" if name.lower() == "content-type" else name, value))
+    cookies = [("Set-Cookie", _cookie(morsel)) for one in response["cookies"] or () for morsel in one.values()]
+    body = b"" if status in (204, 205, 304) else response["body"].value
+    return Answer(status=status, headers=[*headers.values(), *cookies], body=body)
+
+
+def _rewritten(text: str) -> str:
+    """Return a returned str as the host sends it: what is JSON is read, and written again."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    return "" if value is None else str(value).removesuffix(".0")
+
+
+def _cookie(morsel: Any) -> str:  # noqa: ANN401 - http.cookies.Morsel
+    """Write a cookie as the host does, which is handed its parts."""
+    parts = [f"{quote(morsel.key, safe='')}={quote(morsel.value, safe='')}"]
+    for name in ("expires", "max-age", "domain", "path", "secure", "samesite", "httponly"):
+        value = morsel[name].lower() if name == "samesite" else morsel[name]
+        if value or name == "path":
+            parts.append(name if value is True else f"{name}={value}")
+    return "; ".join(parts)

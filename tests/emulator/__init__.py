@@ -1,0 +1,1 @@
+"""The emulator against the recorded host, and on its own."""

@@ -1,0 +1,184 @@
+"""Route templates beyond the recorded ones, by the rules of ASP.NET Core's routing."""
+
+from typing import Any, cast
+
+import pytest
+
+from emulator.routes import Route, find, parse, route_for
+
+
+def route(template: str, methods: str = "", name: str = "one") -> Route:
+    """A route to a function that is only a name."""
+    return Route(parse(template), frozenset(methods.split()), cast("Any", name))
+
+
+def values(template: str, path: str) -> dict[str, str] | None:
+    """The route values that a path gives under a template, None if it does not match."""
+    found = find([route(template)], "GET", path)
+    return found and found[1]
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "expected"),
+    [
+        ("api/x", "/API/X", {}),
+        ("api/x", "/api/x/", {}),
+        ("api/x", "/api/x//", None),
+        ("api/x", "/api", None),
+        ("api/x", "/api/x/y", None),
+        ("/x", "/x", {}),
+        ("~/x", "/x", {}),
+        ("", "/", {}),
+        ("", "/x", None),
+        ("{a}/{b}", "/1/2", {"a": "1", "b": "2"}),
+        ("{a}/{b}", "/1//", None),
+        ("x/{a?}", "/x", {}),
+        ("x/{a?}/y", "/x/y", None),
+        ("x/{a?}/y", "/x/1/y", {"a": "1"}),
+        ("{a=1}/{b=2}", "/", {"a": "1", "b": "2"}),
+        ("{a=1}/{b=2}", "/x", {"a": "x", "b": "2"}),
+        ("x/{a=}", "/x", {"a": ""}),
+        ("x/{*rest}", "/x", {}),
+        ("x/{*rest}", "/x/a/b/", {"rest": "a/b/"}),
+        ("x/{*rest}", "/x/a//b", {"rest": "a//b"}),
+        ("x/{*rest}", "/x//a", None),
+        ("x/{**rest}", "/x/a/b", {"rest": "a/b"}),
+        ("x/{*rest=none}", "/x", {"rest": "none"}),
+        ("x/{*rest:int}", "/x/5", {"rest": "5"}),
+        ("x/{*rest:int}", "/x", None),
+        ("x/{*rest:nonfile}", "/x", {}),
+        ("{name}.{ext?}", "/a.b.c", {"name": "a.b", "ext": "c"}),
+        ("{name}.{ext?}", "/a", {"name": "a"}),
+        ("{name}.{ext?}", "/a.", None),
+        ("{name}.{ext?}", "/.b", {"name": ".b"}),
+        ("v{major}-{minor}", "/V1-2-3", {"major": "1-2", "minor": "3"}),
+        ("v{major}-{minor}", "/v-2", None),
+        ("v{major}-{minor}", "/v1-", None),
+        ("v{major}-{minor}", "/x1-2", None),
+        ("{a}.{b}.{c}", "/1.2.3.4", {"a": "1.2", "b": "3", "c": "4"}),
+        ("{a:int}.{b:alpha}", "/1.x", {"a": "1", "b": "x"}),
+        ("{a:int}.{b:alpha}", "/x.1", None),
+        ("{{a}}/{b}", "/{a}/c", {"b": "c"}),
+        (r"{a:regex(^\d{{2}}$)}", "/12", {"a": "12"}),
+        (r"{a:regex(^\d{{2}}$)}", "/1", None),
+        ("{a:regex(^(x|y)$)=x}", "/", {"a": "x"}),
+        ("{a:regex(^x:[=y]$)}", "/x:=", {"a": "x:="}),
+        ("{id:int:min(1)}", "/1", {"id": "1"}),
+        ("{id:int:min(1)}", "/0", None),
+        ("{id:int=x}", "/", None),
+        ("{id:int?}", "/", {}),
+        ("{id:int?}", "/x", None),
+        ("{a::int}", "/5", {"a": "5"}),
+    ],
+)
+def test_a_template_matches(template: str, path: str, expected: dict[str, str] | None) -> None:
+    """With these route values, or not at all."""
+    assert values(template, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("constraint", "fits", "does_not"),
+    [
+        ("int", ["0", "-1", "+1", "2147483647", " 7 "], ["2147483648", "-2147483649", "1.0", "x", "1,000", "0x1"]),
+        ("long", ["9223372036854775807"], ["9223372036854775808", "9" * 5000]),
+        ("bool", ["true", "False", " TRUE "], ["1", "yes"]),
+        ("decimal", ["1", "1.5", "-1.5", "1.5-", "1,000.25", ".5", "5."], ["1e5", "-1-", ".", "x", "NaN"]),
+        ("double", ["1e5", "-1.5E-3", "NaN", "-Infinity", "1,0"], ["e5", "1.5-", "x"]),
+        ("float", ["1e50"], ["one"]),
+        (
+            "guid",
+            ["0" * 32, "{12345678-1234-abcd-ABCD-123456789012}"],
+            ["0" * 31, "(12345678-1234-1234-1234-123456789012}"],
+        ),
+        ("alpha", ["abc", "ABC"], ["a1", "é", "a-b"]),
+        ("datetime", ["2026-01-02", "2026-01-02T03:04:05Z", "1-2-2026", "10:30", "2 Jan 2026"], ["2026-02-30", "2026"]),
+        ("minlength(2)", ["ab", "abc"], ["a"]),
+        ("maxlength(2)", ["ab", "é"], ["abc", "a😀"]),
+        ("length(2)", ["ab", "😀"], ["a", "abc"]),
+        ("length(2, 3)", ["ab", "abc"], ["a", "abcd"]),
+        ("min(10)", ["10", "11"], ["9", "x"]),
+        ("max(10)", ["10", "-5"], ["11"]),
+        ("range(1,9)", ["1", "9"], ["0", "10"]),
+        ("regex(^[a-c]+$)", ["abc", "ABC"], ["abd"]),
+        ("regex(b)", ["abc"], ["xyz"]),
+        ("required", ["x"], []),
+        ("file", ["a.b", ".x", "a..b"], ["a", "a.", "a.."]),
+        ("nonfile", ["a", "a."], ["a.b"]),
+        ("INT", ["5"], ["x"]),
+    ],
+)
+def test_a_constraint_lets_values_pass(constraint: str, fits: list[str], does_not: list[str]) -> None:
+    """These, and not those."""
+    template = f"{{value:{constraint}}}"
+    assert [one for one in fits if values(template, f"/{one}") is None] == []
+    assert [one for one in does_not if values(template, f"/{one}") is not None] == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("a//b", "{a", "a}", "{}", "{a}/{A}", "{a}{b}", "{a?}x", "{a}-{b?}", "{*a}/b", "x{*a}", "{*a?}", "{a=1?}"),
+        *(
+            "{a?=1}",
+            "a?b",
+            "~x",
+            "{a:foo}",
+            "{a:int(1)}",
+            "{a:length(1,2,3)}",
+            "{a:range(1,x)}",
+            "{a:regex([)}",
+            "{a/b}",
+        ),
+    ],
+)
+def test_a_wrong_template_is_an_error(template: str) -> None:
+    """The function that has it is in error."""
+    with pytest.raises(
+        ValueError,
+        match=r"is wrong|no route parameter|no route constraint|where it cannot be|invalid literal|expression",
+    ):
+        parse(template)
+
+
+def test_the_first_route_wins() -> None:
+    """A literal does not come before a parameter."""
+    found = find([route("{a}", name="parameter"), route("x", name="literal")], "GET", "/x")
+    assert found == ("parameter", {"a": "x"})
+
+
+def test_a_route_with_another_method_is_passed_over() -> None:
+    """Methods are compared without regard to case; none means all."""
+    routes = [route("x", "GET", "get"), route("x", "POST PUT", "post"), route("{a}", "", "all")]
+    assert [(find(routes, method, "/x") or [None])[0] for method in ("get", "PUT", "BREW")] == ["get", "post", "all"]
+
+
+class FakeFunction:
+    def __init__(self, route: str, *methods: str) -> None:
+        self.name, self.route = route, f"api/{route}"
+        self.trigger = {"route": route, **({"methods": methods} if methods else {})}
+
+
+@pytest.mark.parametrize("reserved", ["admin", "admin/x", "Administration", "runtime/y", "/admin"])
+def test_a_reserved_route_is_an_error(reserved: str) -> None:
+    """The host needs it itself."""
+    with pytest.raises(ValueError, match=r"built in|wrong"):
+        route_for(cast("Any", FakeFunction(reserved)), [])
+
+
+@pytest.mark.parametrize(
+    ("second", "conflict"),
+    [
+        (FakeFunction("X/{a}", "GET", "PUT"), True),
+        (FakeFunction("x/{a}"), True),
+        (FakeFunction("x/{a}", "POST"), False),
+        (FakeFunction("x/{b}", "GET"), False),
+    ],
+)
+def test_the_same_route_and_method_is_an_error(second: FakeFunction, *, conflict: bool) -> None:
+    """For the function that comes later in the order of names."""
+    first = route_for(cast("Any", FakeFunction("x/{a}", "GET")), [])
+    if not conflict:
+        assert route_for(cast("Any", second), [first]).function is second
+        return
+    with pytest.raises(ValueError, match="conflicts with the route of function x"):
+        route_for(cast("Any", second), [first])

@@ -1,0 +1,177 @@
+"""What a function is handed, and what becomes of its answer, beyond the recorded questions."""
+
+import http
+
+import azure.functions as func
+import pytest
+
+from emulator.translate import Answer, answer, normalize, read_headers, request
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/a%20b/%C3%A9", "/a b/é"),
+        ("/a%2Fb/a%2fb", "/a%2Fb/a%2fb"),
+        ("/100%25", "/100%"),
+        ("/%FF/%C3%A9%FF", "/%FF/é%FF"),
+        ("/%zz", "/%zz"),
+        ("/a/../b", "/b"),
+        ("/a/./b", "/a/b"),
+        ("/a/%2e%2e/b", "/b"),
+        ("/a/..", "/"),
+        ("/a/b/..", "/a/"),
+        ("/..", "/"),
+        ("/a//../b", "/a/b"),
+        ("/a/.b/..c", "/a/.b/..c"),
+    ],
+)
+def test_a_path_is_normalized(raw: str, path: str) -> None:
+    """Decoded but for slashes, without dot segments."""
+    assert normalize(raw) == path
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ("", {}),
+        ("x=1&x=2&x=3", {"x": "1,2,3"}),
+        ("x=&x=2", {"x": "2"}),
+        ("x=&y", {}),
+        ("A=1&a=2&A=3", {"a": "1,2,3"}),
+        ("x=a=b", {"x": "a=b"}),
+        ("=1", {"": "1"}),
+        ("&&x=1&", {"x": "1"}),
+        ("x=a+b%2Bc", {"x": "a b+c"}),
+        ("x=%FF&y=%zz&z=50%", {"x": "%FF", "y": "%zz", "z": "50%"}),
+        ("na%C3%AFve=%E2%82%AC", {"naïve": "€"}),
+    ],
+)
+def test_query_parameters(query: str, params: dict[str, str]) -> None:
+    """Repeated ones joined, empty ones dropped."""
+    assert request("GET", "/x", query, {"host": "h"}, {}, b"").params == params
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/a b/é", "http://h/a%20b/%C3%A9"),
+        ("/a%2Fb", "http://h/a%2Fb"),
+        ("/100%", "http://h/100%25"),
+        ("/a:b@c;d=e,f~g'(h)*i!j$k&l+m", "http://h/a:b@c;d=e,f~g'(h)*i!j$k&l+m"),
+    ],
+)
+def test_the_url_is_encoded_again(path: str, url: str) -> None:
+    """As a function sees it; the query stays as it came."""
+    assert request("GET", path, "x=%C3%A9", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9"
+
+
+def test_headers_are_joined() -> None:
+    """Empty ones do not count, but keep their name."""
+    raw = [(b"a", b"1"), (b"a", b""), (b"a", b"2"), (b"b", b""), (b"c", "é".encode())]
+    assert read_headers(raw) == {"a": "1,2", "b": "", "c": "é"}
+
+
+def test_a_chunked_body_has_no_length() -> None:
+    """The host goes by the length alone, so that such a body arrives empty."""
+    assert read_headers([(b"content-length", b"3"), (b"transfer-encoding", b"chunked")]) == {
+        "transfer-encoding": "chunked"
+    }
+
+
+def headers_of(response: func.HttpResponse) -> dict[str, str]:
+    """The headers that are sent."""
+    return dict(answer(response).headers)
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("text", "text"),
+        ("", ""),
+        ('{"a":1}', '{\n  "a": 1\n}'),
+        ("[]", "[]"),
+        ('["é"]', '[\n  "é"\n]'),
+        ("5", "5"),
+        ("1.50", "1.5"),
+        ("true", "True"),
+        ("null", ""),
+        ('"quoted"', "quoted"),
+        ("{", "{"),
+    ],
+)
+def test_a_returned_string(text: str, body: str) -> None:
+    """The host reads it as JSON if it can, and writes that."""
+    content_type = (("Content-Type", "text/plain; charset=utf-8"),)
+    assert answer(text) == Answer(status=200, headers=content_type, body=body.encode())
+
+
+@pytest.mark.parametrize("result", [None, {"a": 1}, [1], b"bytes", 5, 1.5, object()])
+def test_what_an_http_function_cannot_return(result: object) -> None:
+    """The caller gets 500."""
+    with pytest.raises(TypeError, match="must return str or HttpResponse"):
+        answer(result)
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_a_status_without_a_body(status: int) -> None:
+    """What the function gave is not sent."""
+    assert answer(func.HttpResponse("x", status_code=status)).body == b""
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [(None, 200), (http.HTTPStatus.CREATED, 201), ("202", 202), ("many", 200), (999, 999)]
+)
+def test_a_status(given: object, status: int) -> None:
+    """What is no number is 200."""
+    assert answer(func.HttpResponse(status_code=given)).status == status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [0, 99, 100, 199, 1000, -1])
+def test_a_status_that_cannot_be_sent(status: int) -> None:
+    """The caller gets 500."""
+    with pytest.raises(ValueError, match="no final status"):
+        answer(func.HttpResponse(status_code=status))
+
+
+@pytest.mark.parametrize("headers", [{"X Y": "1"}, {"": "1"}, {"X": "é"}, {"X": "\x01"}, {"É": "1"}])
+def test_a_header_that_cannot_be_sent(headers: dict[str, str]) -> None:
+    """The caller gets 500."""
+    with pytest.raises(ValueError, match="cannot be sent"):
+        answer(func.HttpResponse("x", headers=headers))
+
+
+def test_the_content_type_header_beats_the_mime_type() -> None:
+    """Whatever its case."""
+    response = func.HttpResponse("x", headers={"content-type": "a/b"}, mimetype="c/d")
+    assert headers_of(response) == {"Content-Type": "a/b"}
+
+
+def test_an_empty_content_type_is_none() -> None:
+    """It is left out."""
+    assert headers_of(func.HttpResponse("x", mimetype="")) == {}
+
+
+def test_the_server_writes_the_length() -> None:
+    """A wrong one would break the connection."""
+    response = func.HttpResponse("x", headers={"Content-Length": "5", "Transfer-Encoding": "chunked", "X": ""})
+    assert headers_of(response) == {"Content-Type": "text/plain; charset=utf-8", "X": ""}
+
+
+def test_a_header_that_comes_twice_is_sent_once() -> None:
+    """The library hands over the last of the same spelling, the host keeps the first of all."""
+    response = func.HttpResponse("x", mimetype="a/b")
+    for name, value in (("X-A", "1"), ("X-A", "2"), ("x-a", "3")):
+        response.headers.add(name, value)
+    assert headers_of(response) == {"X-A": "2", "Content-Type": "a/b"}
+
+
+def test_every_cookie_is_a_header_of_its_own() -> None:
+    """Written anew from its parts."""
+    response = func.HttpResponse("x", mimetype="a/b")
+    response.headers.add("Set-Cookie", "a=1; Max-Age=5; Path=/; SameSite=Lax; HttpOnly; Secure; Domain=example.com")
+    response.headers.add("Set-Cookie", "b=two%20words; Expires=Thu, 12 Jan 2017 13:55:08 GMT")
+    assert [value for name, value in answer(response).headers if name == "Set-Cookie"] == [
+        "a=1; max-age=5; domain=example.com; path=/; secure; samesite=lax; httponly",
+        "b=two%2520words; expires=Thu, 12 Jan 2017 13:55:08 GMT; path=",
+    ]
