@@ -73,8 +73,8 @@ class Host:
         code = self.process.poll()
         return "" if code is None else f"The host ended by itself, with exit code {code}: its last lines above say why"
 
-    def healthy(self) -> bool:
-        """Ask `GET /health`; an answer other than 200 is the `complaint`."""
+    def answers(self) -> bool:
+        """Whether `GET /health` is answered; an answer other than 200 is the `complaint`."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)  # asks no proxy
         try:
             connection.request("GET", "/health")
@@ -84,9 +84,9 @@ class Host:
             return False
         finally:
             connection.close()
-        healthy = answer.status == HTTPStatus.OK
-        self.complaint = "" if healthy else f"GET /health answers {answer.status}: {reason or 'see above why'}"
-        return healthy
+        if answer.status != HTTPStatus.OK:
+            self.complaint = f"GET /health answers {answer.status}: {reason or 'see above why'}"
+        return True
 
     def stop(self, impatient: Callable[[], bool]) -> None:
         """Let the batch in flight finish; kill it when that takes too long or the user has lost patience."""

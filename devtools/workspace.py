@@ -79,8 +79,9 @@ def ensure_environment(root: Path, folder: Path, version: str, base: str) -> Pat
     with step(f"Virtual environment {folder.name} (Python {version})"):
         code, output = run([base, "-m", "venv", str(folder)], cwd=root)
         if code:
+            failure = Failure(_why_no_environment(output, version, root), output=tail(output))
             shutil.rmtree(folder, ignore_errors=True)
-            raise Failure(_why_no_environment(output, version), output=tail(output))
+            raise failure
     return python
 
 
@@ -91,7 +92,7 @@ def ensure_packages(root: Path, python: Path) -> None:
     if stamp.fresh(mark, sources):
         return
     with step("Python packages"), stamp.renewed(mark, sources):
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
         _install("pip install", [*pip, "-r", "requirements-dev.txt"], root)
 
 
@@ -111,26 +112,28 @@ def ensure_azurite(root: Path) -> None:
 def _install(name: str, command: Sequence[str], root: Path) -> None:
     code, output = run(command, cwd=root)
     if code:
-        raise Failure(_why_not_installed(output, name), output=tail(output))
+        raise Failure(_why_not_installed(output, name, root), output=tail(output))
 
 
-def _why_not_installed(output: str, name: str) -> str:
-    if _disk_is_full(output):
+def _why_not_installed(output: str, name: str, root: Path) -> str:
+    if _disk_is_full(output, root):
         return f"{name} failed, the disk is full: free some space, then run this again"
     return f"{name} failed, its last words are above: check the network connection, then run this again"
 
 
-def _why_no_environment(output: str, version: str) -> str:
-    if "ensurepip" in output or "No module named" in output:
+def _why_no_environment(output: str, version: str, root: Path) -> str:
+    if "ensurepip is not" in output or "No module named" in output:
         package = f"python{version}-venv"
         return f"Python {version} has no venv: install it (Debian, Ubuntu: apt install {package}), then run this again"
-    if _disk_is_full(output):
+    if _disk_is_full(output, root):
         return "The virtual environment was not made, the disk is full: free some space, then run this again"
     return f"The virtual environment was not made: see above why Python {version} could not make it"
 
 
-def _disk_is_full(output: str) -> bool:
-    return any(sign in output for sign in ("No space left on device", "ENOSPC", "not enough space"))
+def _disk_is_full(output: str, root: Path) -> bool:
+    """By what was said, or by looking: venv does not pass on what its own pip said."""
+    said = any(sign in output for sign in ("No space left on device", "ENOSPC", "not enough space"))
+    return said or shutil.disk_usage(root).free < 10_000_000
 
 
 def _made_with(folder: Path) -> str:

@@ -1,6 +1,8 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,6 +126,16 @@ def test_an_environment_that_cannot_be_made_is_one_line(tmp_path: Path, script: 
         workspace.ensure_environment(tmp_path, tmp_path / ".venv", VERSION, str(base))
     assert failure.value.output == said
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_full_disk_is_seen_although_nobody_says_so(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that pip did not work comes out of venv."""
+    base = script("base", "echo Command ensurepip returned non-zero exit status 1; exit 1")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(Failure, match="The virtual environment was not made, the disk is full"):
+        workspace.ensure_environment(tmp_path, tmp_path / ".venv", VERSION, str(base))
 
 
 def test_a_full_disk_is_named_as_the_cause(checkout: Path, script: Script) -> None:
