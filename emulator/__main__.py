@@ -26,7 +26,7 @@ class Host:
 
     def __init__(self, functions: Sequence[Function], settings: Mapping[str, str]) -> None:
         threads = settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
-        self._runner = Runner(int(threads) if threads.isdecimal() else None)
+        self._runner = Runner(int(threads) if threads.isdecimal() and int(threads) else None)
         self._functions, self._stop = functions, asyncio.Event()
         self._timers: dict[str, Timer] = {}
         self._by_hand: set[asyncio.Task[None]] = set()
@@ -80,9 +80,8 @@ async def serve(folder: Path, port: int) -> None:
     try:
         listening = socket.create_server(("127.0.0.1", port), backlog=2048)
     except OSError as error:
-        raise AppError(
-            f"port {port}: {os.strerror(error.errno or 0)}; end what uses it, or take another with --port"
-        ) from None
+        reason = f"{os.strerror(error.errno or 0)}; end what uses it, or take another with --port"
+        raise AppError(f"port {port}: {reason}") from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each body is 40 ms late
     host_json = load_json(folder / "host.json")
     set_environment(folder, listening.getsockname()[1])

@@ -9,10 +9,9 @@ from typing import Any
 from emulator.app import SCRIPT, Function
 from emulator.translate import NOT_FOUND, Answer
 
-VERSION = {"version": "4.1037.0.0", "versionDetails": "4.1037.0+emulator"}
-STATE: dict[str, Any] = {"id": "emulator", "state": "Running", "processUptime": 0} | VERSION
+STATE: dict[str, Any] = {"version": "4.1037.0.0", "versionDetails": "4.1037.0+emulator", "processUptime": 0}
 STATE |= dict.fromkeys(("platformVersion", "instanceId", "computerName"), "")
-STATE |= {"functionAppContentEditingState": "Unknown"}
+STATE |= {"id": "emulator", "state": "Running", "functionAppContentEditingState": "Unknown"}
 NO_CACHE = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
 
 

@@ -84,6 +84,7 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
     taken = set(inspect.signature(handler).parameters)
     if taken - bound - {"context"} or bound - taken:
         raise ValueError(f"function {name} takes {sorted(taken)}, but what is bound is {sorted(bound)}")
+    others = {one["type"] for one in bindings if (one["type"], one["name"]) != ("http", "$return")}
     trigger = next((binding for binding in bindings if binding["type"].endswith("Trigger")), bindings[0])
     route = trigger.get("route") or name
     return Function(
@@ -95,5 +96,5 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
         is_http=trigger["type"] == "httpTrigger",
         takes_context="context" in taken - bound,
         disabled=os.environ.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1"),
-        unsupported=", ".join({binding["type"] for binding in bindings} - {"httpTrigger", "http", "timerTrigger"}),
+        unsupported=", ".join(sorted(others - {"httpTrigger", "timerTrigger"})),
     )

@@ -121,10 +121,9 @@ def parse(template: str) -> list[Segment]:
     if not segments[-1]:
         segments.pop()
     parameters = [part for segment in segments for part in segment if isinstance(part, Parameter)]
-    twice = len({one.name.lower() for one in parameters}) < len(parameters)
     pairs = [pair for segment in segments for pair in pairwise(segment)]
     if (
-        twice
+        len({one.name.lower() for one in parameters}) < len(parameters)
         or any(one.catch_all and segments[-1] != [one] for one in parameters)
         or any(isinstance(one, Parameter) and (one.optional or isinstance(after, Parameter)) for one, after in pairs)
         or any(isinstance(one, Parameter) and one.optional and before != "." for before, one in pairs)
@@ -180,7 +179,7 @@ def _match_from_the_right(parts: Segment, text: str) -> Values | None:
             pending = part
             continue
         start = text.lower().rfind(part, 0, max(end - (pending is not None), 0))
-        if start < 0 or (part is parts[-1] and start + len(part) < len(text)):
+        if start < 0 or (pending is None and start + len(part) < end):
             return None
         values |= {pending.name: text[start + len(part) : end]} if pending else {}
         end, pending = start, None
@@ -201,9 +200,8 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Val
 
 def route_for(function: Function, taken: Sequence[Route]) -> Route:
     """Return the function's route; it must be neither reserved nor taken."""
-    route = Route(
-        parse(function.route), frozenset(one.upper() for one in function.trigger.get("methods", ())), function
-    )
+    methods = frozenset(str(one).upper() for one in function.trigger.get("methods", ()))
+    route = Route(parse(function.route), methods, function)
     if str(function.trigger.get("route")).strip("/").lower().startswith(("admin", "runtime")):
         raise ValueError("the route conflicts with one or more built in routes")
     for other in taken:

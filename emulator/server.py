@@ -1,5 +1,6 @@
 """HTTP in front of the functions: limits, routing and answers as the host and its web server give them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from emulator.translate import NOT_FOUND, Answer, answer, normalize, read_header
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+STALLED_SECONDS = 5  # without a byte of a body, and it counts as not sent: it must not hold up the end
 MAX_REQUEST_LINE, MAX_HEADERS, MAX_HEADER_BYTES, MAX_BODY = 8192, 100, 32768, 104_857_600
 CLOSE = (("Connection", "close"),)
 HOME = Answer(status=200, headers=(("Content-Type", "text/html"),), body=b"<p>The functions emulator is running.</p>\n")
@@ -97,9 +99,10 @@ async def _read(receive: Receive, headers: dict[str, str]) -> bytes | None:
     announced, body = int(headers.get("content-length", "0")), bytearray()
     more = announced > 0
     while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
+        try:
+            message = await asyncio.wait_for(receive(), STALLED_SECONDS)
+            body += message["body"] if announced <= MAX_BODY else b""
+        except (TimeoutError, KeyError):  # the client stalls, or has gone
             return None
-        body += message["body"] if announced <= MAX_BODY else b""
         more = message["more_body"]
     return None if announced > MAX_BODY else bytes(body)

@@ -94,9 +94,9 @@ class Timer:
     async def _run(self, status: Status | None, *, past_due: bool = False) -> None:
         shown = status if self._monitored else None
         moments = {"Last": shown.last, "Next": shown.due, "LastUpdated": shown.updated} if shown else {}
-        schedule_status = {key: moment.isoformat() for key, moment in moments.items()}
+        told = {key: moment.isoformat() for key, moment in moments.items()}
         schedule = {"AdjustForDST": self._schedule.period is None}
-        asked = TimerRequest(past_due=past_due, schedule_status=schedule_status, schedule=schedule)
+        asked = TimerRequest(past_due=past_due, schedule_status=told, schedule=schedule)
         await self._runner.run(self._function, asked, lambda _: "ok")
 
     def _load(self) -> Status | None:

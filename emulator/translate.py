@@ -15,7 +15,6 @@ from azure.functions.http import HttpRequest, HttpResponseConverter
 
 Texts = Mapping[str, str]
 
-TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 OURS = ("content-length", "transfer-encoding", "date")  # the server writes these itself
 
 
@@ -84,7 +83,8 @@ def request(method: str, path: str, query: str, headers: Texts, values: Texts, b
 def answer(result: object) -> Answer:
     """Turn what an HTTP function returned into an answer."""
     if isinstance(result, str):
-        return Answer(status=200, headers=TEXT, body=_rewritten(result).encode())
+        content_type = ("Content-Type", "text/plain; charset=utf-8")
+        return Answer(status=200, headers=(content_type,), body=_rewritten(result).encode())
     try:
         response = HttpResponseConverter.encode(result, expected_type=None).value
     except NotImplementedError:

@@ -141,6 +141,8 @@ def wrong(timer): note("wrong")
 def unset(timer): note("unset")
 @app.queue_trigger(queue_name="q", connection="c", arg_name="message")
 def queue(message): ...
+@app.route(route="out", binding_arg_name="answer")
+def out(req, answer): answer.set("x")
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 def right(timer): note("right")
 """
@@ -149,7 +151,7 @@ def right(timer): note("right")
         assert one.ask("GET", "/admin/mine")[0] == 404
         wait_until(noted(one.app, "right"), seconds=10, what="the right timer has run")
         assert set(dict(notes(one.app))) == {"right"}
-        for name in ("reserved", "wrong", "unset", "queue"):
+        for name in ("reserved", "wrong", "unset", "queue", "out"):
             assert f"{name}: in error, it will not run: " in one.log
             assert one.ask("POST", f"/admin/functions/{name}", "{}", **{"Content-Type": "application/json"})[0] == 404
             assert "errors" in json.loads(one.ask("GET", f"/admin/functions/{name}/status")[1])
@@ -326,6 +328,20 @@ def test_a_call_that_is_cut_off_while_it_is_sent_does_not_reach_the_function(hel
         connection.sendall(b"POST /api/hello HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
     assert hello.ask("GET", "/api/hello") == (200, "hello")
     assert hello.log.count("hello: ") == before + 1
+
+
+def test_a_call_that_is_never_sent_to_its_end_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """It is given up; the function is not called."""
+    with (
+        emulator(make_app(tmp_path / "app", HELLO)) as one,
+        socket.create_connection(("127.0.0.1", one.port), timeout=20) as connection,
+    ):
+        connection.sendall(b"POST /api/hello HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
+        assert one.ask("GET", "/api/hello") == (200, "hello")
+        one.process.signal(signal.SIGTERM)
+        assert one.process.wait() == 0
+        assert connection.recv(100).startswith(b"HTTP/1.1 500")
+        assert one.log.count("hello: ") == 2  # where it is, and the one call
 
 
 @pytest.mark.parametrize(
