@@ -61,6 +61,7 @@ class Host:
         await self._server.serve([listening])
         await asyncio.gather(*ticking, *self._by_hand)
         log.info("stopped")
+        logging.disable()  # of what the app leaves open: a worker's process is ended too, without clearing up
 
     def _run_by_hand(self, function: Function) -> None:
         task = asyncio.create_task(self._timers[function.name].run_by_hand())
@@ -80,8 +81,7 @@ async def serve(folder: Path, port: int) -> None:
     try:
         listening = socket.create_server(("127.0.0.1", port), backlog=2048)
     except OSError as error:
-        reason = f"{os.strerror(error.errno or 0)}; end what uses it, or take another with --port"
-        raise AppError(f"port {port}: {reason}") from None
+        raise AppError(f"port {port}: {os.strerror(error.errno or 0)}; free it, or choose another --port") from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each body is 40 ms late
     host_json = load_json(folder / "host.json")
     set_environment(folder, listening.getsockname()[1])

@@ -107,7 +107,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         one = Emulator(make_app(tmp_path / "app", HELLO), port=port)
         assert one.process.wait() == 1
-    line = f"emulator: port {port}: Address already in use; end what uses it, or take another with --port"
+    line = f"emulator: port {port}: Address already in use; free it, or choose another --port"
     assert one.log.strip() == line
 
 
