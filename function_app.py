@@ -9,7 +9,7 @@ from ingest_core import api
 from ingest_core.app import App
 from ingest_core.board import page
 
-logging.getLogger("azure.core").setLevel(logging.WARNING)
+logging.getLogger("azure").setLevel(logging.ERROR)  # its warnings repeat, with a trace, what our one line says
 
 core = App(os.environ)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
