@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import pack
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from ingest_core.errors import Problem
@@ -38,6 +38,13 @@ class IngestRequest:
         return hashlib.sha256(self.priority.encode() + b"\0" + packed).hexdigest()
 
 
+class _FaultlessBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(min_length=1), FailFast()]
+    priority: Annotated[Priority, Field(strict=False)]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -54,6 +61,9 @@ def parse_request(body: bytes, *, max_ids: int) -> IngestRequest:
         raise Problem(
             413, "Body too large", f"Send at most {MAX_BODY_BYTES} bytes; split the list into several requests."
         )
+    faultless = _parse_faultless(body)
+    if faultless and len(faultless.ids) <= max_ids:
+        return faultless
     value, duplicates = _parse_json(body)
     errors = [_error(f"/{_escape(name)}", "This key occurs twice: give it once.") for name in duplicates]
     fields: dict[str, Any] = {}
@@ -67,6 +77,21 @@ def parse_request(body: bytes, *, max_ids: int) -> IngestRequest:
             422, "Request does not match the contract", "Mend what `errors` lists.", errors=errors[:MAX_ERRORS]
         )
     return IngestRequest(ids=fields["ids"], priority=Priority(fields["priority"]))
+
+
+def _parse_faultless(body: bytes) -> IngestRequest | None:
+    """Parse and check in one go, in two thirds of the time; None when there is, or may be, anything to mend.
+
+    A request's two keys and its priority have six quotation marks. More may be a duplicate key, which goes unnoticed
+    here.
+    """
+    if body.count(b'"') != 6:
+        return None
+    try:
+        found = _FaultlessBody.model_validate_json(body)
+    except ValidationError:
+        return None
+    return IngestRequest(ids=found.ids, priority=found.priority)
 
 
 def _parse_json(body: bytes) -> tuple[Any, list[str]]:

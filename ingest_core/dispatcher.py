@@ -119,12 +119,14 @@ class Dispatcher:
                     return await self._mark(
                         Work(turn, glimpse.lane, message, at_front=at_front, started_at=self._clock.now()), due
                     )
+                if position != front:
+                    continue
+                if turn is None and self._gate.may_start():
+                    await self._lanes.copy_to_poison(glimpse.lane, message)
                 if not self._gate.may_start():
                     return None
-                if position == front:
-                    front += 1
-                    remove = self._lanes.remove_front if turn else self._lanes.remove_foreign
-                    await remove(glimpse.lane, message)
+                await self._lanes.remove_front(glimpse.lane, message)
+                front += 1
             glimpse = await self._lanes.look()
         return None
 
@@ -166,8 +168,7 @@ class Dispatcher:
         if not self._gate.may_start():
             log.warning("batch.given_up %s reason=preparing_took_too_long", names(work))
             return False
-        self._gate.started()
-        work = replace(work, started_at=self._clock.now())
+        work = replace(work, started_at=self._gate.started())
         outcome = await attempt(self._source, work.turn.ids, timeout_seconds=self._source_timeout_seconds)
         await self._settlement.settle(work, outcome)
         return True

@@ -5,12 +5,14 @@ Invariant: two batches never start less than the interval apart, over hosts, res
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
 from ingest_core.ports import Clock, Entity, Stored, Table
 from ingest_core.slots import (
+    LONGEST_CALL_SECONDS,
     START_BUDGET_SECONDS,
     Busy,
     GateRow,
@@ -70,13 +72,16 @@ class RateGate:
         return self._clock.monotonic() - self._asked_at <= START_BUDGET_SECONDS
 
     def held(self) -> bool:
-        """Whether the lease of the last take lasts for one more storage call."""
-        return self._clock.monotonic() - self._asked_at <= self._lease - START_BUDGET_SECONDS
+        """Whether the lease of the last take lasts for one more storage call, however slow, and a second to spare."""
+        return self._clock.monotonic() - self._asked_at <= self._lease - LONGEST_CALL_SECONDS - 1.0
 
-    def started(self) -> None:
-        """A batch starts at this moment."""
-        self._close_until(self._clock.monotonic() + self._interval)
-        self._own = replace(self._own, started_at=self._clock.now().isoformat(), pause="")
+    def started(self) -> datetime:
+        """A batch starts at this moment, which is returned on the wall clock."""
+        # The wall clock first: a record is then never later than the start that the interval is counted from.
+        at, moment = self._clock.now(), self._clock.monotonic()
+        self._close_until(moment + self._interval)
+        self._own = replace(self._own, started_at=at.isoformat(), pause="")
+        return at
 
     def pause(self, seconds: float, reason: str) -> None:
         """Nobody may start for this long, counted from now."""

@@ -69,11 +69,10 @@ class Lanes:
             else:
                 await queue.release(received)
 
-    async def remove_foreign(self, lane: Priority, message: Message) -> None:
-        """Move a message that is not ours from the front to the poison queue, word for word."""
+    async def copy_to_poison(self, lane: Priority, message: Message) -> None:
+        """Copy a message that is not ours, word for word, before it is removed."""
         log.warning("message.foreign lane=%s message_id=%s moved_to=poison_queue", lane, message.message_id)
         await self._queues[lane].put_poison(message.text)
-        await self.remove_front(lane, message)
 
     async def put_poison(self, lane: Priority, fields: Mapping[str, object]) -> None:
         """Report what failed for good."""

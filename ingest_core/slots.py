@@ -18,6 +18,9 @@ from dataclasses import dataclass
 START_BUDGET_SECONDS = 1.0
 """A starter that reaches the send later than this after asking for its slot gives up: its lease may be ending."""
 
+LONGEST_CALL_SECONDS = 4.0
+"""A storage call takes effect within this time, or counts as lost."""
+
 LONGEST_WAIT_SECONDS = 10.0
 """A tick waits at most this long for a slot; a later tick looks again."""
 

@@ -17,8 +17,9 @@ from azure.storage.queue.aio import QueueClient, QueueServiceClient
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.ports import Entity, Message, Received, Stored
+from ingest_core.slots import LONGEST_CALL_SECONDS
 
-CALL_SECONDS = 4.0
+CALL_SECONDS = LONGEST_CALL_SECONDS
 """A storage call that takes longer counts as failed, its retries included."""
 
 IDLE_CONNECTION_SECONDS = 3.0
@@ -27,7 +28,9 @@ IDLE_CONNECTION_SECONDS = 3.0
 QUEUE_API_VERSION = "2025-11-05"
 """The newest that Azurite 3.35 accepts without being told to skip the check."""
 
-VISIBILITY_SECONDS = 5
+VISIBILITY_SECONDS = 2
+"""A received message is deleted or released at once; should its holder die, it is not out of sight for long."""
+
 PEEKED = 32
 
 DEVELOPMENT_STORAGE = (

@@ -14,7 +14,7 @@ from ingest_core.models import Priority
 from ingest_core.ports import Entity, EntityValue, Message, Received, Stored
 
 PEEKED = 32
-VISIBILITY = timedelta(seconds=5)
+VISIBILITY = timedelta(seconds=2)
 
 Hook = Callable[[str], Awaitable[None]]
 Key = tuple[str, str]

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,13 +84,23 @@ class FunctionHost:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.launch()
+        self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start it."""
         commands: dict[str, Sequence[str]] = {
             "emulator": [sys.executable, "-m", "emulator", str(ROOT), "--port", str(self.port)],
             "func": [shutil.which("func") or "func", "start", "--port", str(self.port)],
         }
         bin_folder = str(Path(sys.executable).parent)
         path = {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"} if self.kind == "func" else {}
-        process = self.process = Process(commands[self.kind], log=self.log, env={**self._env, **path})
+        self.process = Process(commands[self.kind], log=self.log, env={**self._env, **path})
+
+    def wait_until_it_answers(self) -> None:
+        """After `launch`."""
+        process = self.process
+        assert process is not None
         wait_until(lambda: not process.running() or self.answers(), seconds=START_SECONDS, what="the host answers")
         assert process.running(), process.output()
 
@@ -109,6 +120,30 @@ class FunctionHost:
         """End it at once."""
         if self.process:
             self.process.kill()
+
+    def freeze(self) -> None:
+        """Suspend it as it is, its worker too."""
+        if self.process:
+            self.process.signal_group(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on from where it was frozen."""
+        if self.process:
+            self.process.signal_group(signal.SIGCONT)
+
+    def end_orphans(self) -> None:
+        """End what a killed host has left behind: under `func`, its worker."""
+        if self.process and self.kind == "func":
+            self.process.signal_group(signal.SIGKILL)
+
+    def output(self) -> str:
+        """Everything that it has logged."""
+        return self.process.output() if self.process else ""
+
+    def run(self, function: str) -> None:
+        """Run a timer function by hand; it may not have ended when this returns."""
+        reply = self.call("POST", f"/admin/functions/{function}", {"input": ""}, {"Content-Type": "application/json"})
+        assert reply.status == 202, reply
 
     def call(self, method: str, path: str, body: bytes | str | object = None, headers: Mapping[str, str] = {}) -> Reply:
         """One request."""

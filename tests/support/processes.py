@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,6 +75,11 @@ class Process:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to every process that it has started, also when it has ended and they have not."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
         if self.running():
@@ -134,6 +140,28 @@ class Azurite:
         """SIGKILL: the last seconds are lost."""
         if self.process:
             self.process.kill()
+
+    def freeze(self) -> None:
+        """Suspend it: it accepts connections and says nothing."""
+        if self.process:
+            self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self.process:
+            self.process.signal(signal.SIGCONT)
+
+    def copy_data(self, to: Path) -> None:
+        """Keep what it has on disk; it must be stopped."""
+        shutil.copytree(self.folder / "data", to)
+
+    def roll_back(self, service: str, copy: Path) -> None:
+        """Put back what one of its services (`queue`, `table`) had on disk then; it must be stopped."""
+        data = self.folder / "data"
+        for new in data.glob(f"*{service}*"):
+            shutil.rmtree(new) if new.is_dir() else new.unlink()
+        for old in copy.glob(f"*{service}*"):
+            shutil.copytree(old, data / old.name) if old.is_dir() else shutil.copy(old, data)
 
 
 @contextlib.contextmanager

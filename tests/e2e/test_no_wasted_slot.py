@@ -1,0 +1,16 @@
+"""With work waiting every slot is used, and none before its time."""
+
+from pathlib import Path
+
+from tests.soak.run import every_slot
+from tests.support.processes import Azurite
+
+SLOTS = 20
+
+
+def test_every_slot_is_used(kind: str, storage: Azurite, tmp_path: Path) -> None:
+    """Over consecutive slots, with changes of lane and ingestion: interval x batches / elapsed is 99.5 % at least."""
+    verdict = every_slot(kind, tmp_path, storage, slots=SLOTS)
+    assert not verdict.problems(), verdict.text()
+    assert len(verdict.gaps_at_starter) == SLOTS
+    assert verdict.slots_used >= 0.995, verdict.text()

@@ -1,0 +1,258 @@
+"""What must be true of a run, and how far it was: judged by what arrived at the API, the records and the logs.
+
+A *start* is the first request of a batch by one process. Its moment is known twice: at the API, and on the starter's
+clock from the batch's record, unless a kill has left the start without one. The invariant, an interval between two
+starts, holds exactly on the starter's clock (the record is cut to microseconds of a wall clock that may be slewed). At
+the API a gap is shorter by as much as the first of the two was longer on its way: `latencies`.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from tests.soak.api import Arrival
+from tests.soak.callers import BATCH_SIZE, PRIORITIES, Ingestion
+from tests.soak.fleet import Freeze
+
+CLOCK_SLEW = 0.001
+LAST_LOOK_SECONDS = 1.5
+"""Between a tick's last look and its start there is at most the start budget of 1 s; half a second is for the look."""
+
+AFTER_THAW_SECONDS = 0.2
+"""A request that comes so soon after a thaw was about to be sent when its process was suspended."""
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A start; `at` is when it reached the API, `sent_at` the starter's own word, both on the monotonic clock."""
+
+    ingestion: Ingestion
+    index: int
+    process: str
+    at: float
+    wall: float
+    sent_at: float | None = None
+
+    @property
+    def batch(self) -> tuple[str, int]:
+        return self.ingestion.key, self.index
+
+    def __str__(self) -> str:
+        return f"{self.process} {self.ingestion.priority} {self.ingestion.ids[0]}+ batch {self.index} at {self.at:.3f}"
+
+
+def starts_of(arrivals: Iterable[Arrival], ingestions: Iterable[Ingestion]) -> list[Start]:
+    """Group the requests: one that repeats an ID of its batch and process begins another start."""
+    owner = {item_id: one for one in ingestions for item_id in one.ids}
+    seen: dict[tuple[str, int, str], set[int]] = {}
+    found = []
+    for arrival in arrivals:
+        ingestion = owner[arrival.item_id]
+        index = (arrival.item_id - ingestion.ids[0]) // BATCH_SIZE
+        ids = seen.setdefault((ingestion.key, index, arrival.process), set())
+        if not ids or arrival.item_id in ids:
+            ids.clear()
+            found.append(
+                Start(ingestion=ingestion, index=index, process=arrival.process, at=arrival.at, wall=arrival.wall)
+            )
+        ids.add(arrival.item_id)
+    return found
+
+
+def with_records(starts: Sequence[Start], records: Mapping[tuple[str, int], Record]) -> list[Start]:
+    """Add the starter's own moment to the start that each record tells of."""
+    told = {}
+    for batch, record in records.items():
+        wall = datetime.fromisoformat(record["triggered_at"]).timestamp()
+        candidates = [start for start in starts if start.batch == batch]
+        if candidates:
+            nearest = min(candidates, key=lambda start: abs(start.wall - wall))
+            told[nearest.batch, nearest.at] = wall - nearest.wall + nearest.at
+    return [replace(start, sent_at=told.get((start.batch, start.at))) for start in starts]
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """A run in numbers, and what is wrong with it."""
+
+    interval: float
+    starts: Sequence[Start] = ()
+    accepted: int = 0
+    batches: int = 0
+    lost: Sequence[str] = ()
+    completed_twice: Sequence[str] = ()
+    out_of_order: Sequence[str] = ()
+    too_close: Sequence[str] = ()
+    suspended: Sequence[str] = ()
+    strikes: int = 0
+    latencies: Sequence[float] = field(default=())
+
+    @property
+    def gaps_at_api(self) -> list[float]:
+        return [later.at - earlier.at for earlier, later in pairwise(self.starts)]
+
+    @property
+    def gaps_at_starter(self) -> list[float]:
+        """Between starts that both have a record."""
+        moments = [(earlier.sent_at, later.sent_at) for earlier, later in pairwise(self.starts)]
+        return [later - earlier for earlier, later in moments if earlier is not None and later is not None]
+
+    @property
+    def repeated(self) -> int:
+        """Starts of a batch beyond its first: at-least-once."""
+        return len(self.starts) - len({start.batch for start in self.starts})
+
+    @property
+    def slots_used(self) -> float:
+        """The share of the slots, from the first start to the last, in which a batch was started."""
+        elapsed = self.starts[-1].at - self.starts[0].at
+        return (len(self.starts) - 1) * self.interval / elapsed if elapsed else 0.0
+
+    def problems(self) -> list[str]:
+        """Everything that must not be."""
+        found = [f"lost: {what}" for what in self.lost]
+        found += [f"completed twice: {what}" for what in self.completed_twice]
+        found += [f"out of order: {what}" for what in self.out_of_order]
+        found += [f"too close: {what}" for what in self.too_close]
+        if self.repeated > self.strikes:
+            found.append(
+                f"{self.repeated} starts were repeated, but only {self.strikes} kills and freezes could do that"
+            )
+        # Assumed by the gate: nobody is suspended between its last check and the send. A freeze at random may hit that.
+        if len(self.suspended) > 1 + self.strikes // 50:
+            found += [f"suspended before the send, too often to be chance: {what}" for what in self.suspended]
+        return found
+
+    def text(self) -> str:
+        """The numbers, a line for each."""
+        return "\n".join((
+            f"ingestions accepted            {self.accepted}",
+            f"batches                        {self.batches}",
+            f"starts seen by the API         {len(self.starts)}",
+            f"lost                           {len(self.lost)}",
+            f"completed twice                {len(self.completed_twice)}",
+            f"out of order                   {len(self.out_of_order)}",
+            f"starts too close               {len(self.too_close)}",
+            f"sent after a suspension        {len(self.suspended)}",
+            f"starts repeated after a strike {self.repeated} ({self.strikes} kills and freezes)",
+            f"slots used                     {100 * self.slots_used:.1f} %",
+            f"gaps on the starters' clocks   {_spread(self.gaps_at_starter)} s of {self.interval:g}",
+            f"gaps at the API                {_spread(self.gaps_at_api)} s",
+            f"from start to arrival          {_spread(self.latencies)} s",
+        ))  # fmt: skip
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "none"
+    return f"min {min(seconds):.6f}  median {median(seconds):.6f}  max {max(seconds):.6f}"
+
+
+def judge(
+    *,
+    interval: float,
+    arrivals: Sequence[Arrival],
+    ingestions: Sequence[Ingestion],
+    statuses: Mapping[str, Mapping[str, Any]],
+    records: Mapping[tuple[str, int], Record],
+    log: str,
+    kills: int,
+    freezes: Sequence[Freeze],
+) -> Verdict:
+    """Look for everything that must not be. `statuses` are by ingestion ID, `records` by key and batch index."""
+    starts = with_records(starts_of(arrivals, ingestions), records)
+    accepted = [one for one in ingestions if one.acknowledged_at is not None]
+    latencies = [start.at - start.sent_at for start in starts if start.sent_at is not None]
+    too_close = list(_too_close(starts, interval, freezes, max(latencies, default=0.0)))
+    return Verdict(
+        interval=interval,
+        starts=starts,
+        accepted=len(accepted),
+        batches=sum(one.batch_count for one in accepted),
+        lost=list(_lost(accepted, statuses, {arrival.item_id for arrival in arrivals})),
+        completed_twice=[
+            f"{batch} {count} times"
+            for batch, count in Counter(re.findall(r"batch\.completed batch_id=(\S+)", log)).items()
+            if count > 1
+        ],
+        out_of_order=list(_out_of_order(starts, accepted, freezes)),
+        too_close=[text for text, suspended in too_close if not suspended],
+        suspended=[text for text, suspended in too_close if suspended],
+        strikes=kills + len(freezes),
+        latencies=latencies,
+    )
+
+
+def _lost(
+    accepted: Iterable[Ingestion], statuses: Mapping[str, Mapping[str, Any]], asked_for: set[int]
+) -> Iterator[str]:
+    for one in accepted:
+        status = statuses.get(one.ingestion_id, {"status": "unknown", "batches": []})
+        if status["status"] != "completed":
+            yield f"{one.ingestion_id} is {status['status']}"
+        elif [item_id for batch in status["batches"] for item_id in batch["ids"]] != list(one.ids):
+            yield f"{one.ingestion_id} has other IDs than were sent"
+        elif not asked_for.issuperset(one.ids):
+            yield f"{one.ingestion_id} is completed, but the API was not asked for all its IDs"
+
+
+def _after_thaw(start: Start, freezes: Iterable[Freeze]) -> bool:
+    return any(
+        freeze.process == start.process and freeze.until <= start.at <= freeze.until + AFTER_THAW_SECONDS
+        for freeze in freezes
+    )
+
+
+def _too_close(
+    starts: Sequence[Start], interval: float, freezes: Sequence[Freeze], longest_latency: float
+) -> Iterator[tuple[str, bool]]:
+    """Pairs of starts that are too close, each with whether one of them was sent as its process had been suspended."""
+    for earlier, later in pairwise(starts):
+        if earlier.sent_at is not None and later.sent_at is not None:
+            gap, least, where = later.sent_at - earlier.sent_at, interval, "by their records"
+        else:
+            on_its_way = longest_latency if earlier.sent_at is None else earlier.at - earlier.sent_at
+            gap, least, where = later.at - earlier.at, interval - on_its_way, "at the API"
+        if gap < least - CLOCK_SLEW:
+            suspended = _after_thaw(earlier, freezes) or _after_thaw(later, freezes)
+            yield f"{gap:.6f} s between {earlier} and {later}, {where}", suspended
+
+
+def _out_of_order(starts: Sequence[Start], accepted: Sequence[Ingestion], freezes: Sequence[Freeze]) -> Iterator[str]:
+    """A start is wrong if an ingestion before it in the queue, accepted before its tick's last look, had work left.
+
+    "Before it" is: of a higher lane; or of its lane and accepted before it was sent. Of two that overlapped, either may
+    go first. An ingestion has work left as long as a later start of it follows.
+    """
+    last_start: dict[str, float] = defaultdict(float)
+    for start in starts:
+        last_start[start.ingestion.key] = max(last_start[start.ingestion.key], start.at)
+    reached: dict[str, int] = {}
+    for start in starts:
+        mine = start.ingestion
+        index = reached.get(mine.key, 0)
+        if start.index not in (index, index + 1):
+            yield f"{start} followed batch {index}"
+        reached[mine.key] = start.index
+        look = _last_look(start, freezes)
+        for other in accepted:
+            if other is mine or (other.acknowledged_at or 0) > look or last_start[other.key] <= start.at:
+                continue
+            lanes = PRIORITIES.index(other.priority), PRIORITIES.index(mine.priority)
+            if lanes[0] < lanes[1] or (lanes[0] == lanes[1] and (other.acknowledged_at or 0) < mine.sent_at):
+                yield f"{start} came before {other.priority} {other.ids[0]}+, accepted at {other.acknowledged_at:.3f}"
+
+
+def _last_look(start: Start, freezes: Iterable[Freeze]) -> float:
+    look = start.at - LAST_LOOK_SECONDS
+    for freeze in freezes:
+        if freeze.process == start.process and look <= freeze.until and freeze.since <= start.at:
+            look = min(look, freeze.since - LAST_LOOK_SECONDS)
+    return look
