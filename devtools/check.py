@@ -9,6 +9,12 @@ from devtools.console import say
 from devtools.processes import foreground, run
 from devtools.workspace import Workspace, prepare
 
+WHOLE_SUITE = (
+    # Most tests wait for slots, so two cores carry three at a time; a module's tests share their host.
+    ("-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
+    ("-m", "alone"),
+)
+
 
 def check(root: Path, words: list[str]) -> int:
     """Lint, formatting, types, import direction and tests. Exit code 0 when all are in order."""
@@ -24,8 +30,11 @@ def check(root: Path, words: list[str]) -> int:
     began = time.monotonic()
     failed = [name for name, command in _static_checks(workspace) if not _passes(name, command, root)]
     python, env = str(workspace.python), workspace.environment()
-    if foreground([python, "-m", "pytest", *for_pytest], cwd=root, env=env):
-        failed.append("pytest")
+    failed += [
+        f"pytest {' '.join(arguments[-2:])}"
+        for arguments in ([for_pytest] if for_pytest else WHOLE_SUITE)
+        if foreground([python, "-m", "pytest", *arguments], cwd=root, env=env)
+    ]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "All in order: lint, format, types, imports, tests"
     say(f"{verdict} ({time.monotonic() - began:.0f} s)")
     return 1 if failed else 0

@@ -6,6 +6,14 @@ import pytest
 
 from tests.support.processes import Azurite, azurite
 
+SLOW = ("tests/proof/test_crash", "tests/e2e", "tests/proof")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that tests side by side end together."""
+    places = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: min((places[name] for name in SLOW if item.nodeid.startswith(name)), default=len(SLOW)))
+
 
 @pytest.fixture(scope="session")
 def storage_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:

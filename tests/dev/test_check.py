@@ -36,14 +36,16 @@ def test_every_check_runs_and_pytest_gets_the_other_arguments(
     assert capfd.readouterr().out.splitlines()[-1].startswith("All in order")
 
 
-@pytest.mark.parametrize("broken", ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"])
+@pytest.mark.parametrize(
+    "broken", ["ruff check", "ruff format", "mypy", "lint-imports", "pytest -n", "pytest -m alone"]
+)
 def test_one_failure_fails_the_whole_and_stops_nothing(
     asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str
 ) -> None:
     """The last line names what failed, and its output is shown."""
     (tmp_path / "broken").write_text(f"{broken}\n")
     assert check.check(tmp_path, []) == 1
-    assert len(asked.read_text().splitlines()) == 5
+    assert len(asked.read_text().splitlines()) == 6
     shown = capfd.readouterr().out
     assert shown.count("found") == 1
-    assert shown.splitlines()[-1].startswith(f"FAILED: {broken} (")
+    assert shown.splitlines()[-1].startswith(f"FAILED: {broken.removesuffix(' -n')}")

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.soak.run import every_slot
 from tests.support.processes import Azurite
 
 SLOTS = 20
 
 
+@pytest.mark.alone
 def test_every_slot_is_used(kind: str, storage: Azurite, tmp_path: Path) -> None:
     """Over consecutive slots, with changes of lane and ingestion: interval x batches / elapsed is 99.5 % at least."""
     verdict = every_slot(kind, tmp_path, storage, slots=SLOTS)

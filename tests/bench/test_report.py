@@ -1,0 +1,42 @@
+"""The table: columns that line up, Markdown that is a table, goals that are counted."""
+
+from bench.report import Row, Section, as_markdown, as_text, verdicts
+
+SECTIONS = [
+    Section(
+        title="Accept",
+        method="How it was done.",
+        rows=[
+            Row(what="calls", measured="2", goal="2", reached=True),
+            Row(
+                what="a long name",
+                measured="9 ms",
+                beside="3 ms",
+                goal="at most 5 ms",
+                reached=False,
+                limit="a reason.",
+            ),
+            Row(what="memory", measured="70 MB"),
+        ],
+    )
+]
+
+
+def test_columns_line_up() -> None:
+    """A person reads it in a terminal."""
+    lines = as_text(SECTIONS).splitlines()
+    assert lines[2] == "ACCEPT"
+    assert len({line.index(text) for line, text in zip(lines[3:], ("2", "9 ms", "70 MB"), strict=True)}) == 1
+
+
+def test_markdown_has_method_rows_and_limits() -> None:
+    """Whoever reads the page learns how, what, and why not better."""
+    page = as_markdown(SECTIONS[0])
+    assert "How it was done." in page
+    assert "| a long name | 9 ms | 3 ms | at most 5 ms | MISSED |" in page
+    assert "- a long name: a reason." in page
+
+
+def test_a_missed_goal_is_named() -> None:
+    """It is not to be overlooked; figures without a goal are not counted."""
+    assert verdicts(SECTIONS) == "1 of 2 goals reached. Missed: a long name"
