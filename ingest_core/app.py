@@ -12,7 +12,7 @@ from ingest_core.adapters.clock import SystemClock
 from ingest_core.api import Answer, Context, Handler, Request, problem_answer
 from ingest_core.board import board_text
 from ingest_core.dispatcher import Dispatcher
-from ingest_core.errors import InvalidSettings, Problem, StorageUnavailable
+from ingest_core.errors import InvalidSettings, Problem, StorageError
 from ingest_core.gate import RateGate
 from ingest_core.health import Health, check_health
 from ingest_core.ingestions import Ingestions
@@ -96,7 +96,7 @@ class App:
             return await handler(core.context, request)
         except Problem as problem:
             return problem_answer(problem)
-        except StorageUnavailable as error:
+        except StorageError as error:
             log.error("request.storage_unavailable error=%s", error)  # noqa: TRY400 # one line, and the trace says no more
             return problem_answer(
                 Problem(503, "Storage cannot be reached", "Send the request again later, with its Idempotency-Key."),
@@ -114,7 +114,7 @@ class App:
             return
         try:
             await core.dispatcher.tick()
-        except StorageUnavailable as error:
+        except StorageError as error:
             log.error("dispatch.storage_unavailable error=%s retry=next_tick", error)  # noqa: TRY400 # one line a tick
 
     async def recover(self) -> None:
@@ -124,7 +124,7 @@ class App:
             return
         try:
             await recover(core.ingestions, core.lanes, core.clock)
-        except StorageUnavailable as error:
+        except StorageError as error:
             log.error("recover.storage_unavailable error=%s retry=in_ten_minutes", error)  # noqa: TRY400 # as above
 
     async def close(self) -> None:

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.processes import Azurite, azurite
+
+settings.register_profile("no_clock", deadline=None)  # how long an example takes says nothing on a shared machine
+settings.load_profile("no_clock")
 
 SLOW = ("tests/proof/test_crash", "tests/e2e", "tests/proof")
 

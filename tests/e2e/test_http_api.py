@@ -12,7 +12,7 @@ from azure.storage.queue import QueueClient
 from ingest_core.adapters.azure import QUEUE_API_VERSION
 from tests.e2e.conftest import INTERVAL, Start
 from tests.support.hosts import FunctionHost, call
-from tests.support.processes import ROOT, Azurite, Process, free_ports, listens, wait_until
+from tests.support.processes import ROOT, Azurite, Process, free_ports, listening, wait_until
 
 SECRET = "Bearer not-for-logs"  # noqa: S105 # made up
 LONGEST_PAUSE = 3
@@ -34,7 +34,7 @@ class Api:
         program = str(ROOT / "tests" / "core" / "api_server.py")
         command = [sys.executable, program, "--port", str(self._port), "--log", str(self._requests)]
         self.process = Process(command, log=self._folder / "api.log")
-        wait_until(lambda: listens(self._port), seconds=30, what="the API has started")
+        wait_until(lambda: listening(self._port), seconds=30, what="the API has started")
 
     def behave(self, item_id: int, **behaviour: object) -> None:
         """From now on answer this ID like this."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from tests.support.hosts import call
-from tests.support.processes import ROOT, Process, free_ports, listens, wait_until
+from tests.support.processes import ROOT, Process, free_ports, listening, wait_until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Api:
         self._process = Process(
             [*program, "--port", str(self.port), "--log", str(self._requests)], log=folder / "api.log"
         )
-        wait_until(lambda: listens(self.port), seconds=30, what="the API listens")
+        wait_until(lambda: listening(self.port), seconds=30, what="the API listens")
 
     def url(self, process: str) -> str:
         """The URL template for one process."""

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import pytest
-
 from tests.support.processes import azurite
 
 ACCOUNTS = 2000
@@ -31,7 +29,5 @@ class Accounts:
 @contextlib.contextmanager
 def accounts(folder: Path) -> Iterator[Accounts]:
     """A running Azurite and its accounts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AZURITE_ACCOUNTS", ";".join(f"case{number}:{KEY}" for number in range(ACCOUNTS)))
-        with azurite(folder) as storage:
-            yield Accounts(storage.connection_string)
+    with azurite(folder, accounts=";".join(f"case{number}:{KEY}" for number in range(ACCOUNTS))) as storage:
+        yield Accounts(storage.connection_string)

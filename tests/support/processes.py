@@ -5,25 +5,17 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from devtools.ports import free_ports, listening
+
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; held together while they are chosen, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
@@ -33,13 +25,6 @@ def wait_until(condition: Callable[[], object], *, seconds: float, what: str) ->
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.02)
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on the port."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _die_with_parent() -> None:
@@ -106,10 +91,11 @@ class Process:
 class Azurite:
     """A storage emulator of one's own. It keeps its ports and its data when it is stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, accounts: str = "") -> None:
         self.folder = folder
         self.blob_port, self.queue_port, self.table_port = free_ports(3)
         self.process: Process | None = None
+        self._env = {"AZURITE_ACCOUNTS": accounts} if accounts else {}
 
     @property
     def connection_string(self) -> str:
@@ -126,9 +112,9 @@ class Azurite:
         command = ["node", str(AZURITE), "--silent", "--disableTelemetry", "--location", str(data)]
         for service, port in (("blob", self.blob_port), ("queue", self.queue_port), ("table", self.table_port)):
             command += [f"--{service}Port", str(port)]
-        process = self.process = Process(command, log=self.folder / "azurite.log", cwd=self.folder)
+        process = self.process = Process(command, log=self.folder / "azurite.log", cwd=self.folder, env=self._env)
         ports = (self.blob_port, self.queue_port, self.table_port)
-        wait_until(lambda: not process.running() or all(map(listens, ports)), seconds=60, what="Azurite listens")
+        wait_until(lambda: not process.running() or all(map(listening, ports)), seconds=60, what="Azurite listens")
         assert process.running(), process.output()
 
     def stop(self) -> None:
@@ -165,9 +151,9 @@ class Azurite:
 
 
 @contextlib.contextmanager
-def azurite(folder: Path) -> Iterator[Azurite]:
-    """A running Azurite."""
-    one = Azurite(folder)
+def azurite(folder: Path, *, accounts: str = "") -> Iterator[Azurite]:
+    """A running Azurite, with the usual account or with others (`name:key;…`)."""
+    one = Azurite(folder, accounts=accounts)
     one.start()
     try:
         yield one
