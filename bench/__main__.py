@@ -1,0 +1,95 @@
+"""`python -m bench [--quick | --full] [--write]`: measure, print one table and its picture, write RESULTS.md."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import accept, hosts, picture, recovery, report, results, slots, start, status, throughput, tick
+from bench.load import Generator, load_generator
+from bench.plan import FULL, QUICK, USUAL, Plan
+from bench.report import Section
+from bench.servers import OURS, PLAIN, host, memory_reference
+from tests.support.hosts import hosts_present
+from tests.support.processes import azurite
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what is being measured, and how long it took."""
+    print(f"{what} ... ", end="", flush=True)
+    began = time.monotonic()
+    yield
+    print(f"{time.monotonic() - began:.0f} s", flush=True)
+
+
+def measure(plan: Plan, kinds: list[str], folder: Path) -> list[Section]:
+    """Everything, one after the other; only the slots of a quick run, which mostly wait, run beside the rest."""
+    with load_generator() as load, ThreadPoolExecutor(1) as beside:
+
+        def start_slots() -> list[Future[Section]]:
+            return [beside.submit(slots.measure, plan, kind, folder) for kind in kinds]
+
+        early = start_slots() if plan.name == "quick" else []
+        sections = [section for kind in kinds for section in _lists(plan, kind, load, folder)]
+        with step(f"ticks, {plan.waiting} waiting, {plan.finished} finished; recovery"):
+            found, recovered = asyncio.run(tick.measure(plan, folder, lambda one: recovery.measure(plan, one)))
+            sections += [tick.section(plan, found), recovered]
+        with step(f"{plan.slots} slots of a second"):
+            sections += [one.result() for one in early or start_slots()]
+        with step("start"):
+            sections.append(start.measure(plan, kinds, folder))
+        for kind in kinds:
+            with step(f"throughput and memory, {kind}"):
+                sections.append(throughput.measure(plan, kind, load, folder))
+            with step(f"the host itself, {kind}"):
+                sections.append(hosts.measure(plan, kind, load, folder))
+    return sections
+
+
+def _lists(plan: Plan, kind: str, load: Generator, folder: Path) -> Sequence[Section]:
+    """Accept and status, over HTTP beside the other designs and at the function."""
+    with ExitStack() as running, step(f"accept and status over HTTP, {kind}"):
+        storage = [running.enter_context(azurite(folder / f"http-{kind}-{name}")) for name in ("ours", "plain")]
+        ours, plain = (
+            running.enter_context(host(kind, app, folder, AzureWebJobsStorage=one.connection_string)).url
+            for app, one in zip((OURS, PLAIN), storage, strict=True)
+        )
+        designs = accept.Designs(ours=ours, plain=plain, memory=running.enter_context(memory_reference(folder)).url)
+        accepted = accept.measure_http(plan, load, designs)
+        shown = status.measure_http(plan, load, designs)
+    with step(f"a short list behind a long one, {kind}"):
+        overtaken = accept.measure_overtaking(plan, kind, load, folder)
+    with step("accept and status at the function"):
+        function = asyncio.run(accept.measure_function(plan, folder / kind))
+        samples, calls = asyncio.run(status.measure_function(plan, folder / kind))
+    return accept.section(plan, accepted, function, overtaken), status.section(plan, shown, samples, calls)
+
+
+def main() -> None:
+    """Run the program."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the service on Azurite.")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_true", help="in under a minute, with little history")
+    amount.add_argument("--full", action="store_true", help="with 100 000 finished ingestions")
+    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md and its picture")
+    options = parser.parse_args()
+    plan = QUICK if options.quick else FULL if options.full else USUAL
+    kinds, began, busy_before = hosts_present(), time.monotonic(), results.busy()
+    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        sections = measure(plan, kinds, Path(folder))
+    charts = [chart for section in sections for chart in section.charts]
+    print("\n" + report.as_text(sections))
+    print("\n" + "\n\n".join(map(picture.as_text, charts)))
+    print(f"\n{report.verdicts(sections)} ({time.monotonic() - began:.0f} s)")
+    if options.write:
+        results.write(plan, kinds, sections, seconds=time.monotonic() - began, busy_before=busy_before)
+        print(f"written to {results.PAGE}")
+
+
+if __name__ == "__main__":
+    main()

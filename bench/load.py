@@ -1,0 +1,77 @@
+"""The load generator as the measurements see it: a process of its own, so that it measures and is not measured."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.processes import ROOT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What came of a job: each call's milliseconds, how long all of them took, the last answer if it was short."""
+
+    milliseconds: list[float]
+    seconds: float
+    last: str
+
+    @property
+    def per_second(self) -> float:
+        """Calls per second."""
+        return len(self.milliseconds) / self.seconds
+
+
+class Generator:
+    """Sends one job after the other to the process and waits for its result."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def post(self, url: str, size: int, *, priority: str = "HIGH", **amount: float) -> Load:
+        """`POST /ingest` with so many IDs; `amount` is `connections`, `count` and `seconds`."""
+        return self._load(job="http", method="POST", url=f"{url}/ingest", size=size, priority=priority, **amount)
+
+    def get(self, url: str, **amount: float) -> Load:
+        """Get one address again and again."""
+        return self._load(job="http", method="GET", url=url, **amount)
+
+    def send(self, url: str, size: int, **amount: float) -> Load:
+        """POST so many bytes."""
+        return self._load(job="http", method="POST", url=url, bytes=size, **amount)
+
+    def bare(self, what: str, connection_string: str, **amount: float) -> Load:
+        """Only the storage calls of a POST or a GET, without a host or a service."""
+        return self._load(job="bare", what=what, connection_string=connection_string, **amount)
+
+    def overtake(self, url: str, *, rounds: int) -> dict[str, list[float]]:
+        """Small requests, alone and while a large one is in flight; milliseconds."""
+        found: dict[str, list[float]] = self._do(job="overtake", url=f"{url}/ingest", rounds=rounds)
+        return found
+
+    def _load(self, **job: object) -> Load:
+        return Load(**self._do(**job))
+
+    def _do(self, **job: object) -> Any:  # noqa: ANN401 # JSON
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{job.get('url', job)}: {answer['error']}")
+        return answer
+
+
+@contextmanager
+def load_generator() -> Iterator[Generator]:
+    """Start the process, and end it afterwards."""
+    command = [sys.executable, "-m", "bench.loader"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield Generator(process)
+        finally:
+            process.terminate()

@@ -1,0 +1,1 @@
+"""The plain design, as a function app."""

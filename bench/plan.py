@@ -1,0 +1,60 @@
+"""How much is measured: `--quick` in under a minute, the usual run in a few, `--full` with the longest history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+SIZES = (3, 300, 3_000, 30_000, 99_999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Counts of repetitions, and how much history is made.
+
+    `plain_sizes` are what the plain design is measured at: 99 999 IDs would keep it busy for minutes.
+    """
+
+    name: str
+    rounds: int
+    calls: int
+    plain_sizes: Sequence[int]
+    ticks: int
+    waiting: int
+    finished: int
+    batch_rows: int
+    slots: int
+    imports: int
+    seconds: float
+    memory: int
+
+
+QUICK = Plan(
+    name="quick",
+    rounds=2,
+    calls=5,
+    plain_sizes=(3, 300),
+    ticks=5,
+    waiting=300,
+    finished=500,
+    batch_rows=2_000,
+    slots=20,
+    imports=2,
+    seconds=0.15,
+    memory=300,
+)
+USUAL = Plan(
+    name="usual",
+    rounds=7,
+    calls=10,
+    plain_sizes=(3, 300, 3_000),
+    ticks=15,
+    waiting=1_000,
+    finished=10_000,
+    batch_rows=100_000,
+    slots=110,
+    imports=11,
+    seconds=1.0,
+    memory=10_000,
+)
+FULL = replace(
+    USUAL, name="full", rounds=15, ticks=25, finished=100_000, batch_rows=200_000, slots=200, imports=15, seconds=2.0
+)

@@ -1,0 +1,82 @@
+"""What is measured, as processes on loopback: Functions hosts and the in-memory reference, on free ports."""
+
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.hosts import call
+from tests.support.processes import ROOT, Process, free_ports, wait_until
+
+OURS = ROOT
+PLAIN = ROOT / "bench" / "plain_app"
+EMPTY = ROOT / "bench" / "empty_app"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running one; `ready_seconds` is from its start to its first answer."""
+
+    url: str
+    pid: int
+    ready_seconds: float
+
+
+@contextmanager
+def host(kind: str, app: Path, folder: Path, **settings: str) -> Iterator[Server]:
+    """A function app under a Functions host, `emulator` or `func`; every app here answers `GET /health`."""
+    (port,) = free_ports(1)
+    if kind == "emulator":
+        command = [sys.executable, "-m", "emulator", str(app), "--port", str(port)]
+    else:
+        command = [shutil.which("func") or "func", "start", "--port", str(port)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
+    with _server(command, port, folder, cwd=ROOT if kind == "emulator" else app, env=env) as one:
+        yield one
+
+
+@contextmanager
+def memory_reference(folder: Path) -> Iterator[Server]:
+    """FastAPI and a priority queue in memory, under uvicorn."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "uvicorn", "bench.reference:app", "--port", str(port)]
+    with _server(command, port, folder, cwd=ROOT, env={}) as one:
+        yield one
+
+
+@contextmanager
+def _server(command: Sequence[str], port: int, folder: Path, *, cwd: Path, env: Mapping[str, str]) -> Iterator[Server]:
+    began = time.perf_counter()
+    process = Process(command, log=folder / f"server-{port}.log", cwd=cwd, env=env)
+    try:
+        wait_until(lambda: not process.running() or answers(port), seconds=90, what=f"{' '.join(command)} answers")
+        ready_seconds = time.perf_counter() - began
+        assert process.running(), process.output()
+        yield Server(url=f"http://127.0.0.1:{port}", pid=process.pid, ready_seconds=ready_seconds)
+    finally:
+        process.stop()
+
+
+def answers(port: int) -> bool:
+    """Whether `GET /health` finds its function."""
+    try:
+        return call(port, "GET", "/health", timeout=5).status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def megabytes(pid: int) -> float:
+    """Resident memory of a process and of all that it has started."""
+    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True)
+    processes = [tuple(map(int, line.split())) for line in found.stdout.splitlines()]
+    family = {pid}
+    while more := {child for child, parent, _ in processes if parent in family and child not in family}:
+        family |= more
+    return sum(kilobytes for one, _, kilobytes in processes if one in family) / 1024

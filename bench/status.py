@@ -1,0 +1,164 @@
+"""What it costs to show an ingestion: beside encoding the same answer, and over HTTP beside the other designs."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from bench.accept import Designs, Times
+from bench.bodies import ids_of
+from bench.counting import Calls
+from bench.load import Generator
+from bench.plan import SIZES, Plan
+from bench.report import Bar, Chart, Row, Section
+from bench.service import service_on
+from bench.stats import ratios, spread
+from ingest_core import api, views
+from ingest_core.app import Core
+from ingest_core.models import Flight, Ingestion, Priority
+from tests.support.processes import azurite
+
+METHOD = """\
+At the function: the handler of `GET /status/{ingestion_id}` called in-process on a real Azurite, for ingestions written
+at the start, half-way (a batch in flight) and finished. Beside it, by turns, `json.dumps` of the very same answer as
+Python objects (*encode*) and the view alone, without its point read (*view*). Over HTTP: one connection, designs by
+turns as for accepting, at the start."""
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LARGE = 30_000
+POINT_READ = (
+    "the one point read, of 1 to 1.5 ms by itself, which encoding a short answer in 0.01 to 0.9 ms cannot hide; "
+    "without it (view alone) a status of 300 IDs and more takes less than encoding it."
+)
+"""What the time goes to below the size `LARGE`."""
+
+
+class Sample:
+    """Milliseconds of the handler, of the view alone, and of encoding, by turns."""
+
+    def __init__(self) -> None:
+        self.handler: list[float] = []
+        self.view: list[float] = []
+        self.encode: list[float] = []
+
+
+def ingestion(size: int, state: str) -> Ingestion:
+    """An ingestion of so many IDs in one of the three states."""
+    whole = Ingestion(
+        ingestion_id=uuid4(),
+        priority=Priority.LOW,
+        created_at=NOW,
+        queued_at=NOW,
+        id_count=size,
+        batch_size=3,
+        digest="0" * 64,
+    )
+    match state:
+        case "start":
+            return whole
+        case "half-way":
+            return replace(whole, slot=1, finished_batches=whole.batch_count // 2, flight=Flight(triggered_at=NOW))
+        case _:
+            return replace(whole, slot=1, finished_batches=whole.batch_count)
+
+
+async def measure_function(plan: Plan, folder: Path) -> tuple[dict[tuple[str, int], Sample], int]:
+    """Samples by state and size, and the most storage calls that one answer took."""
+    counted = Calls()
+    samples = {}
+    most = 0
+    with azurite(folder / "status") as storage:
+        service = service_on(storage.connection_string, transport=counted.transport)
+        for state in ("start", "half-way", "finished"):
+            for size in SIZES:
+                one = ingestion(size, state)
+                await service.core.ingestions.insert(one, ids_of(size))
+                before = counted.count
+                samples[state, size] = await _sample(service.core, one, plan.rounds)
+                most = max(most, (counted.count - before) // (plan.rounds + 1))
+        await service.storage.close()
+    return samples, most
+
+
+async def _sample(core: Core, one: Ingestion, rounds: int) -> Sample:
+    sample = Sample()
+    ids = ids_of(one.id_count)
+    request = api.Request(path={"ingestion_id": str(one.ingestion_id)})
+    answer = await api.status(core.context, request)  # warms up
+    objects = json.loads(answer.body)
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await api.status(core.context, request)
+        sample.handler.append((time.perf_counter() - began) * 1000)
+        sample.view.append(_timed(lambda: views.status_text(one, ids)))
+        sample.encode.append(_timed(lambda: json.dumps(objects)))
+    return sample
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def measure_http(plan: Plan, load: Generator, designs: Designs) -> dict[str, Times]:
+    """Median milliseconds of each round, by design and size."""
+    targets = {
+        (name, size): _posted(load, url, size)
+        for name, url in (("ours", designs.ours), ("plain", designs.plain), ("memory", designs.memory))
+        for size in (plan.plain_sizes if name == "plain" else SIZES)
+    }
+    found: dict[str, Times] = {"ours": {}, "plain": {}, "memory": {}}
+    for _ in range(plan.rounds):
+        for (name, size), url in targets.items():
+            taken = load.get(url, count=1 if size > 3_000 else 3).milliseconds
+            found[name].setdefault(size, []).append(spread(taken).middle)
+    return found
+
+
+def _posted(load: Generator, url: str, size: int) -> str:
+    accepted = json.loads(load.post(url, size, priority="LOW", count=1).last)
+    return f"{url}/status/{UUID(accepted['ingestion_id'])}"
+
+
+def section(plan: Plan, http: dict[str, Times], samples: dict[tuple[str, int], Sample], most_calls: int) -> Section:
+    """All of it, as rows and a chart."""
+    calls = Row(
+        what="storage calls of one status", measured=str(most_calls), goal="1 at every size", reached=most_calls == 1
+    )
+    rows = [_function_row(state, size, sample) for (state, size), sample in samples.items()]
+    rows += [_http_row(plan, http, size) for size in SIZES]
+    bars = []
+    for size in SIZES:
+        sample, group = samples["half-way", size], f"{size:,} IDs".replace(",", " ")
+        bars += [
+            Bar(group=group, kind="status", value=spread(sample.handler).middle),
+            Bar(group=group, kind="encode", value=spread(sample.encode).middle),
+        ]
+    chart = Chart(title="Status half-way at the function, and encoding the same answer", unit="ms", bars=bars)
+    return Section(title="Status", method=METHOD, rows=[calls, *rows], charts=[chart])
+
+
+def _function_row(state: str, size: int, sample: Sample) -> Row:
+    to_encode = ratios(sample.handler, sample.encode)
+    view = ratios(sample.view, sample.encode)
+    return Row(
+        what=f"status of {size} IDs, {state}, at the function",
+        measured=spread(sample.handler).text("ms"),
+        beside=f"encode {spread(sample.encode).text()}: {to_encode.text()} x, view alone {view.text()} x",
+        goal="within 2 x encode",
+        reached=to_encode.middle <= 2,
+        limit=POINT_READ if size < LARGE else "",
+    )
+
+
+def _http_row(plan: Plan, http: dict[str, Times], size: int) -> Row:
+    plain = f"plain {spread(http['plain'][size]).text()}, " if size in plan.plain_sizes else ""
+    return Row(
+        what=f"status of {size} IDs over HTTP",
+        measured=spread(http["ours"][size]).text("ms"),
+        beside=f"{plain}memory {spread(http['memory'][size]).text()}",
+    )
