@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.ports import free_ports
 from tests.support.hosts import call
-from tests.support.processes import ROOT, Process, free_ports, wait_until
+from tests.support.processes import ROOT, Process, wait_until
 
 OURS = ROOT
 PLAIN = ROOT / "bench" / "plain_app"

@@ -12,7 +12,8 @@ from bench.plan import Plan
 from bench.report import Row, Section
 from bench.servers import answers
 from bench.stats import ratios, spread
-from tests.support.processes import ROOT, Process, free_ports, wait_until
+from devtools.ports import free_ports
+from tests.support.processes import ROOT, Process, wait_until
 
 METHOD = """\
 Imports: a new interpreter each time, by turns, timed inside it, compiled files present. *Packages* is what cannot be
