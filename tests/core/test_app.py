@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
+from devtools.ports import free_ports
 from ingest_core import api
 from ingest_core.api import Answer, Request
 from ingest_core.app import App, Core
 from ingest_core.errors import StorageUnavailable
 from tests.support.fakes import Host
-from tests.support.processes import free_ports
 
 BODY = b'{"ids": [1, 2, 3, 4], "priority": "HIGH"}'
 

@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from devtools.ports import free_ports
 from ingest_core.adapters import azure
 from ingest_core.adapters.azure import AzureStorage
 from ingest_core.adapters.memory import Account, MemoryStorage
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.ports import Queue, Storage, Table
-from tests.support.processes import Azurite, free_ports
+from tests.support.processes import Azurite
 
 
 @pytest.fixture(params=["memory", "azurite"])

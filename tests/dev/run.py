@@ -10,8 +10,8 @@ from pathlib import Path
 
 from devtools.console import Failure
 from devtools.locks import locked
-from devtools.ports import listening
-from tests.support.processes import Process, free_ports, wait_until
+from devtools.ports import free_ports, listening
+from tests.support.processes import Process, wait_until
 
 
 class Run(Process):

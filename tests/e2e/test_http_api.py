@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from azure.storage.queue import QueueClient
 
+from devtools.ports import free_ports, listening
 from ingest_core.adapters.azure import QUEUE_API_VERSION
 from tests.e2e.conftest import INTERVAL, Start
 from tests.support.hosts import FunctionHost, call
-from tests.support.processes import ROOT, Azurite, Process, free_ports, listening, wait_until
+from tests.support.processes import ROOT, Azurite, Process, wait_until
 
 SECRET = "Bearer not-for-logs"  # noqa: S105 # made up
 LONGEST_PAUSE = 3

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.support.processes import ROOT, Process, free_ports, wait_until
+from devtools.ports import free_ports
+from tests.support.processes import ROOT, Process, wait_until
 
 RECORDED = Path(__file__).parent / "recorded"
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from devtools.ports import free_ports
 from tests.emulator.emulated import Emulator, emulator, make_app
-from tests.support.processes import free_ports, wait_until
+from tests.support.processes import wait_until
 
 HELLO = '@app.route(route="hello", auth_level="anonymous")\ndef hello(req): return "hello"\n'
 NOTE = """

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from devtools.ports import free_ports
 from ingest_core import api
 from ingest_core.adapters.azure import CALL_SECONDS
 from ingest_core.app import App
 from ingest_core.errors import StorageUnavailable
 from ingest_core.models import Priority
 from tests.support.faults import Faults, storm
-from tests.support.processes import free_ports
 from tests.support.world import CALL_SECONDS as WORLD_CALL_SECONDS
 from tests.support.world import AzureBackend, Host, World, app_of, wrong
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from devtools.ports import free_ports, listening
 from tests.support.hosts import call
-from tests.support.processes import ROOT, Process, free_ports, listening, wait_until
+from tests.support.processes import ROOT, Process, wait_until
 
 
 @dataclass(frozen=True, kw_only=True)

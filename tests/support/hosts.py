@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import ROOT, Process, free_ports, wait_until
+from devtools.ports import free_ports
+from tests.support.processes import ROOT, Process, wait_until
 
 START_SECONDS = 90
 """Core Tools may take long on a busy machine."""
@@ -153,13 +154,13 @@ class FunctionHost:
         """Accept an ingestion; return its ID."""
         reply = self.call("POST", "/ingest", {"ids": list(ids), "priority": priority})
         assert reply.status == 202, reply.body
-        return reply.json["ingestion_id"]
+        return str(reply.json["ingestion_id"])
 
     def status(self, ingestion_id: str) -> dict[str, Any]:
         """What `GET /status` shows."""
         reply = self.call("GET", f"/status/{ingestion_id}")
         assert reply.status == 200, reply.body
-        return reply.json
+        return dict(reply.json)
 
     def records(self, *ingestion_ids: str) -> list[dict[str, Any]]:
         """All batches of these ingestions in the order in which they were started, with their `ingestion_id`."""
