@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support.hosts import func_version, hosts_present
 from tests.support.processes import Azurite, azurite
 
 settings.register_profile("no_clock", deadline=None)  # how long an example takes says nothing on a shared machine
 settings.load_profile("no_clock")
 
 SLOW = ("tests/proof/test_crash", "tests/e2e", "tests/proof")
+
+
+def pytest_report_header() -> str:
+    """Say which hosts a run covers."""
+    return f"hosts covered by tests/e2e: {', '.join(hosts_present())} (func: {func_version() or 'not on PATH'})"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from ingest_core.adapters.memory import Account, MemoryStorage
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.ports import Queue, Storage, Table
-from tests.support.processes import Azurite
+from tests.support.processes import Azurite, azurite
 
 
 @pytest.fixture(params=["memory", "azurite"])
@@ -221,8 +221,6 @@ async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
 
 async def test_tables_that_vanish_are_made_again(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Storage whose data was deleted while the service runs needs no restart of the service."""
-    from tests.support.processes import azurite  # noqa: PLC0415 # beside the shared one above
-
     with azurite(tmp_path_factory.mktemp("own")) as emulator:
         one = AzureStorage(emulator.connection_string)
         await one.ingestions.insert(row())

@@ -4,17 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.hosts import FunctionHost, func_version, hosts_present
+from tests.support.hosts import FunctionHost, hosts_present
 from tests.support.processes import Azurite, azurite
 
 INTERVAL = 1.0
 
 Start = Callable[..., FunctionHost]
-
-
-def pytest_report_header() -> str:
-    """Say which hosts a run covers."""
-    return f"hosts covered by tests/e2e: {', '.join(hosts_present())} (func: {func_version() or 'not on PATH'})"
 
 
 @pytest.fixture(scope="module", params=hosts_present())
