@@ -102,17 +102,13 @@ def _port(text: str) -> int:
 
 def _serve(workspace: Workspace, choice: Choice, *, port: int, lock: int, interrupts: Interrupts) -> None:
     with ExitStack() as to_stop:  # unwound from the last to the first: Azurite outlives the host
-        storage_ports = choose_ports()
-        with step("Azurite"):
-            azurite = Azurite(workspace, storage_ports, lock=lock)
-            to_stop.callback(azurite.stop)
-            _wait(azurite.listening, [azurite], interrupts, limit=STORAGE_READY)
+        azurite = _start_azurite(workspace, lock=lock, interrupts=interrupts, to_stop=to_stop)
         say(f"Host: {choice.why}")
         host = Host(
             choice,
             workspace,
             port=port,
-            settings={"AzureWebJobsStorage": connection_string(storage_ports)},
+            settings={"AzureWebJobsStorage": connection_string(azurite.ports)},
             storage_life=azurite.alive_as_long_as(),
         )
         to_stop.callback(_stop_host, host, interrupts)
@@ -121,6 +117,22 @@ def _serve(workspace: Workspace, choice: Choice, *, port: int, lock: int, interr
             say(host.complaint)
         say(WELCOME.format(url=f"http://{ports.LOOPBACK}:{port}"))
         _wait(lambda: False, [azurite, host], interrupts)
+
+
+def _start_azurite(workspace: Workspace, *, lock: int, interrupts: Interrupts, to_stop: ExitStack) -> Azurite:
+    """Azurite, listening; on other ports when somebody takes the chosen ones at the same moment."""
+    while True:
+        storage_ports = choose_ports()
+        try:
+            with step("Azurite"):
+                azurite = Azurite(workspace, storage_ports, lock=lock)
+                to_stop.callback(azurite.stop)
+                _wait(azurite.listening, [azurite], interrupts, limit=STORAGE_READY)
+        except Failure:
+            if not azurite.lost_its_ports():
+                raise
+        else:
+            return azurite
 
 
 def _wait(

@@ -58,8 +58,15 @@ class Azurite:
         return self.process.stdin.fileno()
 
     def listening(self) -> bool:
-        """Whether all three services answer."""
-        return all(ports.listening(port) for port in self.ports)
+        """Whether all three services say so: on its ports, somebody else might answer."""
+        return self._said("successfully listening") == len(SERVICES)
+
+    def lost_its_ports(self) -> bool:
+        """Whether somebody took one of them between the choice and the use."""
+        return self.process.poll() is not None and self._said("EADDRINUSE") > 0
+
+    def _said(self, text: str) -> int:
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
 
     def ended(self) -> str:
         """What happened, if it has ended."""

@@ -185,3 +185,20 @@ def test_a_number_that_is_no_port_is_refused(checkout: Path, port: str) -> None:
     run = Process([sys.executable, "dev.py", "start", f"--port={port}"], log=checkout / "log", cwd=checkout)
     assert run.wait() == 2
     assert f"{port} is no port: give a number from 1 to 65535" in run.output()
+
+
+def test_services_that_start_at_the_same_moment_get_storage_of_their_own(tmp_path: Path) -> None:
+    """Whoever finds its ports taken after it has chosen them takes others."""
+    checkouts = [make_checkout(tmp_path / f"checkout-{number}", emulator=FAKE_HOST) for number in range(3)]
+    runs_together = [Run(checkout) for checkout in checkouts]
+    try:
+        for run in runs_together:
+            run.wait_for("Ctrl-C stops it.")
+        for run in runs_together:
+            run.ctrl_c()
+            assert run.wait() == 0
+            assert run.everything_has_ended()
+            assert run.azurite_closed_in_order()
+    finally:
+        for run in runs_together:
+            run.kill()
