@@ -20,10 +20,10 @@ from devtools.workspace import Workspace, prepare
 
 WELCOME = """
 The service runs at {url} and its data is in .azurite/
-  GET  {url}/  shows what it does, in a browser
+  GET  {url}/ (a live board, for a browser)
   POST {url}/ingest
   GET  {url}/status/{{ingestion_id}}
-  GET  {url}/ (a live board)
+  GET  {url}/results/{{ingestion_id}}
 Try it, in another terminal:
   curl -i {url}/ingest -d '{{"ids": [1, 2, 3, 4, 5], "priority": "HIGH"}}'
 Ctrl-C stops it.

@@ -50,7 +50,7 @@ class Host:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         for function in self._functions:
             methods = ",".join(function.trigger.get("methods", ["any method"]))
-            state = f"{methods} {url}/{function.route}" if function.is_http else "timer"
+            state = f"{methods} {url}/{function.route.lstrip('/')}" if function.is_http else "timer"
             if reason := self._errors.get(function.name):
                 log.error("%s: in error, it will not run: %s", function.name, reason)
             else:

@@ -7,13 +7,14 @@ of it is on the path of a batch.
 import asyncio
 import json
 from importlib.resources import files
+from uuid import UUID
 
 from ingest_core.errors import NotFound
 from ingest_core.health import Health
 from ingest_core.ingestions import Ingestions
 from ingest_core.lanes import Lanes, ingestion_of
 from ingest_core.models import Ingestion, Priority
-from ingest_core.ports import Clock, Message
+from ingest_core.ports import Clock
 from ingest_core.views import summary
 
 SHOWN_PER_LANE = 5
@@ -43,15 +44,12 @@ async def board_text(health: Health, *, ingestions: Ingestions, lanes: Lanes, cl
 
 
 async def _front(lane: Priority, ingestions: Ingestions, lanes: Lanes) -> list[Ingestion]:
-    messages = await lanes.peek(lane)
-    found = await asyncio.gather(*(_read(message, ingestions) for message in messages[:SHOWN_PER_LANE]))
+    ids = dict.fromkeys(map(ingestion_of, await lanes.peek(lane)))  # a caller's retry may have left a second message
+    found = await asyncio.gather(*(_read(one, ingestions) for one in list(filter(None, ids))[:SHOWN_PER_LANE]))
     return [ingestion for ingestion in found if ingestion is not None]
 
 
-async def _read(message: Message, ingestions: Ingestions) -> Ingestion | None:
-    ingestion_id = ingestion_of(message)
-    if ingestion_id is None:
-        return None
+async def _read(ingestion_id: UUID, ingestions: Ingestions) -> Ingestion | None:
     try:
         return await ingestions.read(ingestion_id)
     except NotFound:

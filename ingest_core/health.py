@@ -16,7 +16,10 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How the service stands. `stalled` says why nothing moves, or is empty; `waiting` counts at most 32 per lane."""
+    """How the service stands. `stalled` says why nothing moves, or is empty.
+
+    `waiting` counts the messages of each lane, at most 32, repeated ones once.
+    """
 
     stalled: str
     waiting: dict[str, int]
@@ -42,7 +45,9 @@ async def check_health(*, dispatch: Table, lanes: Lanes, clock: Clock, interval:
     now = clock.now()
     return Health(
         stalled=_stalled(gate, waiting_since, now, timedelta(seconds=interval + lease + PATIENCE_SECONDS)),
-        waiting={lane.value: len(front) for lane, front in zip(Priority, fronts, strict=True)},
+        waiting={
+            lane.value: len({message.text for message in front}) for lane, front in zip(Priority, fronts, strict=True)
+        },
         last_start=gate.row.started_at,
         paused=gate.row.pause if gate.open_at and now < gate.open_at else "",
     )

@@ -41,6 +41,15 @@ async def test_the_front_of_each_lane_is_shown_in_order(host: Host) -> None:
     assert host.calls.count("table.get") == 1 + SHOWN_PER_LANE + 1
 
 
+async def test_an_ingestion_with_two_messages_is_shown_once(host: Host) -> None:
+    """A caller who tried again left the second one."""
+    one = await host.post([1], key="k")
+    await host.post([1], key="k")
+    lane = (await board(host))["lanes"]["HIGH"]
+    assert len(host.texts("ingest-high")) == 2
+    assert (lane["waiting"], [shown["ingestion_id"] for shown in lane["front"]]) == (1, [one])
+
+
 async def test_a_pause_is_shown_with_its_reason(host: Host) -> None:
     """And the batch that waits for it."""
     host.source.answers[1] = [SourceUnavailable("the API answered 429", retry_after_seconds=60)]
