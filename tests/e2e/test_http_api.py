@@ -1,58 +1,32 @@
 """The service in front of a real HTTP API that delays, fails, asks to wait, and sends what it should not."""
 
 import json
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from azure.storage.queue import QueueClient
 
-from devtools.ports import free_ports, listening
 from ingest_core.adapters.azure import QUEUE_API_VERSION
 from tests.e2e.conftest import INTERVAL, Start
-from tests.support.hosts import FunctionHost, call
-from tests.support.processes import ROOT, Azurite, Process, wait_until
+from tests.soak.api import Api, running_api
+from tests.support.hosts import FunctionHost
+from tests.support.processes import Azurite, wait_until
 
 SECRET = "Bearer not-for-logs"  # noqa: S105 # made up
 LONGEST_PAUSE = 3
 
 
-class Api:
-    """The API's process: what it was asked, and how it answers."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._requests = folder / "requests.jsonl"
-        self._requests.touch()
-        (self._port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.start()
-
-    def start(self) -> None:
-        """Start it, or start it again at the same address."""
-        program = str(ROOT / "tests" / "core" / "api_server.py")
-        command = [sys.executable, program, "--port", str(self._port), "--log", str(self._requests)]
-        self.process = Process(command, log=self._folder / "api.log")
-        wait_until(lambda: listening(self._port), seconds=30, what="the API has started")
-
-    def behave(self, item_id: int, **behaviour: object) -> None:
-        """From now on answer this ID like this."""
-        assert call(self._port, "PUT", f"/behaviour/{item_id}", behaviour).status < 300
-
-    def starts(self, *ids: int) -> list[float]:
-        """When these IDs were asked for, on the machine's monotonic clock, in order."""
-        requests = [json.loads(line) for line in self._requests.read_text().splitlines()]
-        return sorted(request["monotonic"] for request in requests if request["id"] in ids)
+def starts(api: Api, *ids: int) -> list[float]:
+    """When these IDs were asked for, on the machine's monotonic clock, in order."""
+    return sorted(arrival.at for arrival in api.arrivals() if arrival.item_id in ids)
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One API for the module; each test uses IDs of its own."""
-    one = Api(tmp_path_factory.mktemp("api"))
-    yield one
-    one.process.stop()
+    with running_api(tmp_path_factory.mktemp("api")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +34,7 @@ def host(start: Start, api: Api) -> FunctionHost:
     """A service in front of it, less patient than the shipped one."""
     return start(
         INGEST_SOURCE="http",
-        INGEST_SOURCE_URL=f"{api.url}/items/{{id}}",
+        INGEST_SOURCE_URL=api.url("host"),
         INGEST_SOURCE_HEADERS=json.dumps({"Authorization": SECRET}),
         INGEST_SOURCE_TIMEOUT_SECONDS="1.5",
         INGEST_MAX_ATTEMPTS="2",
@@ -79,7 +53,7 @@ def test_items_are_fetched_at_once_and_kept(host: FunctionHost, api: Api) -> Non
     host.wait_for(one, "completed")
     assert [entry["id"] for entry in results(host, one)] == [101, 102, 103, 104]
     assert all("data" in entry for entry in results(host, one))
-    first, second = api.starts(101, 102, 103), api.starts(104)
+    first, second = starts(api, 101, 102, 103), starts(api, 104)
     assert (len(first), len(second)) == (3, 1)
     assert first[-1] - first[0] < INTERVAL / 2
     assert second[0] - first[0] > INTERVAL - 0.05, "more than a connection's latency below the interval"
@@ -104,7 +78,7 @@ def test_a_failure_costs_an_attempt_and_then_the_batch(
     (record,) = host.records(one)
     assert (record["status"], record["attempts"]) == ("failed", 2)
     assert record["error"].isprintable()
-    attempts = api.starts(item_id)
+    attempts = starts(api, item_id)
     assert len(attempts) == 2
     assert attempts[1] - attempts[0] > INTERVAL - 0.05
     assert results(host, one) == [{"id": item_id, "error": record["error"]}]
@@ -138,7 +112,7 @@ def test_a_final_answer_is_the_ids_result(host: FunctionHost, api: Api, item_id:
     good, bad = results(host, one)
     assert "data" in good
     assert bad["error"]
-    assert len(api.starts(item_id)) == 1
+    assert len(starts(api, item_id)) == 1
 
 
 def test_a_failed_batch_can_be_tried_again_as_a_new_ingestion(host: FunctionHost, api: Api) -> None:
@@ -175,14 +149,14 @@ def test_an_api_that_asks_to_wait_is_waited_for(
     two = host.post([item_id + 50], "LOW")
     host.wait_for(two, "completed")
     assert host.records(one)[0]["attempts"] == 1
-    first, second, other = *api.starts(item_id), *api.starts(item_id + 50)
+    first, second, other = *starts(api, item_id), *starts(api, item_id + 50)
     assert second - first > pause - 0.05
     assert other > second
 
 
 def test_an_outage_of_the_api_fails_nothing(host: FunctionHost, api: Api) -> None:
     """Nobody listens at its address: the batch waits, as long as it takes, and no attempt is spent."""
-    api.process.stop()
+    api.stop()
     one = host.post([601])
     wait_until(lambda: (host.status(one)["in_flight"] or {}).get("held_until"), seconds=60, what="the API is missed")
     flight = host.status(one)["in_flight"]
@@ -204,7 +178,7 @@ def test_no_secret_reaches_the_log(host: FunctionHost) -> None:
 def test_starts_stay_apart_whatever_the_api_does(host: FunctionHost, api: Api) -> None:
     """All that these tests have asked of the API, seen from the API: batches are an interval apart."""
     assert host.kind
-    everything = api.starts(*range(100, 1000), *range(100_100, 101_000))
+    everything = starts(api, *range(100, 1000), *range(100_100, 101_000))
     groups = [everything[0]]
     for earlier, later in pairwise(everything):
         if later - earlier > INTERVAL / 2:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.soak.api import Api, Arrival
+from tests.soak.api import Api, Arrival, running_api
 from tests.soak.fleet import Fleet, fleet
 from tests.soak.line import Line
 from tests.soak.run import INTERVAL, SETTINGS, killed_hosts
@@ -88,12 +89,13 @@ class Pair:
 def pair(kind: str, storage: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two hosts for all tests on zombies; in the end the API has seen no start too early."""
     folder = tmp_path_factory.mktemp("pair")
-    api, line = Api(folder), Line(storage.table_port)
-    api.behave(delay_seconds=0.4)
-    with fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts:
+    with (
+        running_api(folder) as api,
+        closing(Line(storage.table_port)) as line,
+        fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts,
+    ):
+        api.behave(delay_seconds=0.4)
         yield Pair(hosts, api, line, storage)
-    line.close()
-    api.stop()
     firsts = [one.at for one in api.arrivals() if one.item_id % 3 == 1]
     assert min(later - earlier for earlier, later in pairwise(firsts)) >= INTERVAL - JITTER_SECONDS
 

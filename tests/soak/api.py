@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -22,19 +24,23 @@ class Arrival:
 
 
 class Api:
-    """A running API. Its URL names the process that uses it."""
+    """An API that can be stopped, and started again at the same address. Its URL names the process that uses it."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         (self.port,) = free_ports(1)
         self._requests = folder / f"api-{self.port}.ndjson"
         self._requests.touch()
         self._arrivals: list[Arrival] = []
         self._read = 0
         self._lock = Lock()
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
         program = [sys.executable, str(ROOT / "tests" / "core" / "api_server.py")]
-        self._process = Process(
-            [*program, "--port", str(self.port), "--log", str(self._requests)], log=folder / "api.log"
-        )
+        command = [*program, "--port", str(self.port), "--log", str(self._requests)]
+        self._process = Process(command, log=self._folder / "api.log")
         wait_until(lambda: listening(self.port), seconds=30, what="the API listens")
 
     def url(self, process: str) -> str:
@@ -59,7 +65,19 @@ class Api:
 
     def stop(self) -> None:
         """End it."""
-        self._process.stop()
+        if self._process:
+            self._process.stop()
+
+
+@contextmanager
+def running_api(folder: Path) -> Iterator[Api]:
+    """A running API, which is gone afterwards whatever happens."""
+    one = Api(folder)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
 
 
 def _arrival(line: bytes) -> Arrival:

@@ -36,10 +36,15 @@ class Fleet:
     def start(self, count: int = 1, **settings: str) -> list[str]:
         """Start more hosts and wait until they answer; return their processes' names."""
         hosts = dict(self._make(number, settings) for number in range(1, count + 1))
-        for host in hosts.values():
-            host.launch()
-        for host in hosts.values():
-            host.wait_until_it_answers()
+        try:
+            for host in hosts.values():
+                host.launch()
+            for host in hosts.values():
+                host.wait_until_it_answers()
+        except BaseException:
+            for host in hosts.values():
+                host.kill()
+            raise
         self.hosts |= hosts
         return list(hosts)
 

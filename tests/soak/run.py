@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.soak.api import Api
+from tests.soak.api import Api, running_api
 from tests.soak.callers import BATCH_SIZE, PRIORITIES, Callers, Ingestion
 from tests.soak.fleet import Fleet, fleet
 from tests.soak.strikes import freezing, kill_hosts
@@ -41,49 +41,47 @@ def killed_hosts(
 ) -> Verdict:
     """Three hosts, a stream of POSTs, kills and freezes; then everything that was accepted is waited for."""
     random = Random(seed)  # noqa: S311 # repeatable, not secret
-    api = Api(folder)
-    try:
+    with (
+        running_api(folder) as api,
+        fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts,
+    ):
         api.behave(delay_seconds=ANSWER_SECONDS)
-        with fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts:
-            hosts.start(3)
-            callers = Callers(hosts.ports, random=Random(seed), asked_for=lambda: asked_for(api), backlog=backlog)  # noqa: S311 # as above
-            callers.start()
-            began = time.monotonic()
+        hosts.start(3)
+        callers = Callers(hosts.ports, random=Random(seed), asked_for=lambda: asked_for(api), backlog=backlog)  # noqa: S311 # as above
+        callers.start()
+        began = time.monotonic()
 
-            def show(done: int) -> None:
-                progress(
-                    f"{time.monotonic() - began:5.0f} s  kills {done}/{kills}  freezes {len(hosts.freezes)}  "
-                    f"ingestions {len(callers.ingestions)}  IDs fetched {asked_for(api)}"
-                )
+        def show(done: int) -> None:
+            progress(
+                f"{time.monotonic() - began:5.0f} s  kills {done}/{kills}  freezes {len(hosts.freezes)}  "
+                f"ingestions {len(callers.ingestions)}  IDs fetched {asked_for(api)}"
+            )
 
-            with freezing(hosts, api, random, lease=LEASE, answer_seconds=ANSWER_SECONDS):
-                kill_hosts(hosts, callers, random, kills=kills, seconds=seconds, progress=show)
-            callers.finish()
-            return drained(hosts, api, callers.ingestions, kills=kills)
-    finally:
-        api.stop()
+        with freezing(hosts, api, random, lease=LEASE, answer_seconds=ANSWER_SECONDS):
+            kill_hosts(hosts, callers, random, kills=kills, seconds=seconds, progress=show)
+        callers.finish()
+        return drained(hosts, api, callers.ingestions, kills=kills)
 
 
 def every_slot(
     kind: str, folder: Path, storage: Azurite, *, slots: int, progress: Progress = lambda _: None
 ) -> Verdict:
     """One host that always has work: ingestions of several batches in all lanes, one batch more than there are gaps."""
-    api = Api(folder)
-    try:
-        with fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts:
-            hosts.start()
-            callers = Callers(hosts.ports, random=Random(0), asked_for=lambda: 0)  # noqa: S311 # no secret
-            sizes = [min(7, slots + 1 - done) for done in range(0, slots + 1, 7)]
-            for number, size in enumerate(sizes):
-                callers.post(size=3 * size, priority=PRIORITIES[-number % 3])
-            began = time.monotonic()
+    with (
+        running_api(folder) as api,
+        fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts,
+    ):
+        hosts.start()
+        callers = Callers(hosts.ports, random=Random(0), asked_for=lambda: 0)  # noqa: S311 # no secret
+        sizes = [min(7, slots + 1 - done) for done in range(0, slots + 1, 7)]
+        for number, size in enumerate(sizes):
+            callers.post(size=3 * size, priority=PRIORITIES[-number % 3])
+        began = time.monotonic()
 
-            def show() -> None:
-                progress(f"{time.monotonic() - began:5.0f} s  batches {asked_for(api) // BATCH_SIZE}/{slots + 1}")
+        def show() -> None:
+            progress(f"{time.monotonic() - began:5.0f} s  batches {asked_for(api) // BATCH_SIZE}/{slots + 1}")
 
-            return drained(hosts, api, callers.ingestions, kills=0, seconds=60 + 2 * slots * INTERVAL, progress=show)
-    finally:
-        api.stop()
+        return drained(hosts, api, callers.ingestions, kills=0, seconds=60 + 2 * slots * INTERVAL, progress=show)
 
 
 def drained(

@@ -154,8 +154,8 @@ class Azurite:
 def azurite(folder: Path, *, accounts: str = "") -> Iterator[Azurite]:
     """A running Azurite, with the usual account or with others (`name:key;…`)."""
     one = Azurite(folder, accounts=accounts)
-    one.start()
     try:
+        one.start()
         yield one
     finally:
         one.kill()
