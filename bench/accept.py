@@ -84,7 +84,7 @@ async def measure_function(plan: Plan, folder: Path) -> AtTheFunction:
         service = service_on(storage.connection_string, transport=counted.transport)
         for turn in range(plan.rounds * 4 + 3):
             for size in SIZES:
-                request, before = api.Request(body=body_of(size)), counted.count
+                request, before = api.Request(method="POST", body=body_of(size)), counted.count
                 began = time.perf_counter()
                 answer = await api.ingest(service.core.context, request)
                 if turn >= 3:  # the first ones warm up

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from urllib.parse import urlencode
 
 from ingest_core.contract import check_idempotency_key, parse_request
@@ -26,6 +27,7 @@ MAX_LIMIT = 1000
 class Request:
     """What a handler sees of a request. Header names are in lower case."""
 
+    method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     path: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +63,23 @@ class Context:
 Handler = Callable[[Context, Request], Awaitable[Answer]]
 
 
+def serves(*methods: str) -> Callable[[Handler], Handler]:
+    """Refuse other methods with 405 (RFC 9110, section 15.5.6); the host by itself would answer an empty 404."""
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def checked(context: Context, request: Request) -> Answer:
+            if request.method.upper() not in methods:
+                allow = ", ".join(methods)
+                raise Problem(405, "Method not allowed", f"This path serves {allow}.", headers={"Allow": allow})
+            return await handler(context, request)
+
+        return checked
+
+    return decorate
+
+
+@serves("POST")
 async def ingest(context: Context, request: Request) -> Answer:
     """`POST /ingest`."""
     if "chunked" in request.headers.get("transfer-encoding", "").lower():
@@ -75,6 +94,7 @@ async def ingest(context: Context, request: Request) -> Answer:
     return _accepted(context, {"ingestion_id": ingestion_id})
 
 
+@serves("POST")
 async def retry(context: Context, request: Request) -> Answer:
     """`POST /ingestions/{ingestion_id}/retry`."""
     retry_of = request.path["ingestion_id"].lower()
@@ -82,11 +102,13 @@ async def retry(context: Context, request: Request) -> Answer:
     return _accepted(context, {"ingestion_id": retry_id, "retry_of": retry_of})
 
 
+@serves("GET", "HEAD")
 async def status(context: Context, request: Request) -> Answer:
     """`GET /status/{ingestion_id}`."""
     return Answer(status=200, body=await context.service.status(request.path["ingestion_id"]))
 
 
+@serves("GET", "HEAD")
 async def batches(context: Context, request: Request) -> Answer:
     """`GET /status/{ingestion_id}/batches`."""
     page = _page(request)
@@ -96,6 +118,7 @@ async def batches(context: Context, request: Request) -> Answer:
     return Answer(status=200, body=body, headers=_links(path, page, found))
 
 
+@serves("GET", "HEAD")
 async def results(context: Context, request: Request) -> Answer:
     """`GET /results/{ingestion_id}`: NDJSON, or an array where JSON is asked for."""
     page = _page(request)
@@ -107,6 +130,7 @@ async def results(context: Context, request: Request) -> Answer:
     return Answer(status=200, body=body, content_type=NDJSON, headers=headers)
 
 
+@serves("GET", "HEAD")
 async def health(context: Context, _: Request) -> Answer:
     """`GET /health`."""
     found = await context.health()
@@ -121,18 +145,18 @@ async def health(context: Context, _: Request) -> Answer:
     return Answer(status=200, body=json.dumps(fields))
 
 
+@serves("GET", "HEAD")
 async def board(context: Context, _: Request) -> Answer:
     """`GET /board`: what the page shows."""
     return Answer(status=200, body=await context.board(), headers={"Cache-Control": "no-store"})
 
 
-def problem_answer(problem: Problem, *, retry_after: str = "") -> Answer:
-    """An error answer; `Retry-After` is for those that pass by themselves."""
+def problem_answer(problem: Problem) -> Answer:
+    """An error answer."""
     fields: dict[str, object] = {"title": problem.title, "status": problem.status, "detail": problem.detail}
     if problem.errors:
         fields["errors"] = problem.errors
-    headers = {"Retry-After": retry_after} if retry_after else {}
-    return Answer(status=problem.status, body=json.dumps(fields), content_type=PROBLEM, headers=headers)
+    return Answer(status=problem.status, body=json.dumps(fields), content_type=PROBLEM, headers=problem.headers)
 
 
 def _accepted(context: Context, fields: dict[str, str]) -> Answer:

@@ -99,8 +99,12 @@ class App:
         except StorageError as error:
             log.error("request.storage_unavailable error=%s", error)  # noqa: TRY400 # one line, and the trace says no more
             return problem_answer(
-                Problem(503, "Storage cannot be reached", "Send the request again later, with its Idempotency-Key."),
-                retry_after=core.context.retry_after,
+                Problem(
+                    503,
+                    "Storage cannot be reached",
+                    "Send the request again later, with its Idempotency-Key.",
+                    headers={"Retry-After": core.context.retry_after},
+                )
             )
         except Exception:
             log.exception("request.failed")

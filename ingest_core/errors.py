@@ -14,7 +14,8 @@ IngestError
     └── SourceUnavailable    costs nothing: hold the gate, then try again
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 class IngestError(Exception):
@@ -32,15 +33,24 @@ class InvalidSettings(IngestError):
 class Problem(IngestError):
     """A request that gets an error answer (RFC 9457).
 
-    `errors` are `{"pointer": <JSON pointer, RFC 6901>, "detail": <text>}`.
+    `errors` are `{"pointer": <JSON pointer, RFC 6901>, "detail": <text>}`; `headers` are the answer's own.
     """
 
-    def __init__(self, status: int, title: str, detail: str, *, errors: Sequence[dict[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[dict[str, str]] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title
         self.detail = detail
         self.errors = tuple(errors)
+        self.headers = headers
 
 
 class StorageError(IngestError):

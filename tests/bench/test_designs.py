@@ -54,7 +54,7 @@ def seen(status: object) -> object:
 
 async def finish_ours(service: Service, body: bytes) -> object:
     """Accept and work off by the service."""
-    accepted = json.loads((await api.ingest(service.core.context, api.Request(body=body))).body)
+    accepted = json.loads((await api.ingest(service.core.context, api.Request(method="POST", body=body))).body)
     while await service.core.dispatcher.tick() is Tick.STARTED:
         continue
     return json.loads((await api.status(service.core.context, api.Request(path=accepted))).body)

@@ -7,7 +7,7 @@ import pytest
 
 from devtools.ports import free_ports
 from ingest_core import api
-from ingest_core.api import Answer, Request
+from ingest_core.api import Answer, Handler, Request
 from ingest_core.app import App, Core
 from ingest_core.errors import StorageUnavailable
 from tests.support.fakes import Host
@@ -46,7 +46,7 @@ def assert_problem(answer: Answer, status: int) -> dict:
 
 async def test_an_accepted_list_says_where_to_look_and_when(app: App) -> None:
     """The interval in whole seconds, rounded up."""
-    answer = await app.handle(api.ingest, Request(body=BODY))
+    answer = await app.handle(api.ingest, Request(method="POST", body=BODY))
     assert answer.status == 202
     ingestion_id = json.loads(answer.body)["ingestion_id"]
     assert answer.headers == {"Location": f"/status/{ingestion_id}", "Retry-After": "5"}
@@ -54,13 +54,30 @@ async def test_an_accepted_list_says_where_to_look_and_when(app: App) -> None:
 
 async def test_a_chunked_body_is_411(app: App) -> None:
     """The host hands over an empty body, so nothing better can be done."""
-    assert_problem(await app.handle(api.ingest, Request(headers={"transfer-encoding": "Chunked"})), 411)
+    assert_problem(await app.handle(api.ingest, Request(method="POST", headers={"transfer-encoding": "Chunked"})), 411)
+
+
+@pytest.mark.parametrize(
+    ("handler", "method", "allow"),
+    [(api.ingest, "GET", "POST"), (api.retry, "PUT", "POST"), (api.status, "POST", "GET, HEAD")],
+)
+async def test_another_method_is_405(app: App, host: Host, handler: Handler, method: str, allow: str) -> None:
+    """It says which methods the path serves; by itself the host would say nothing but 404."""
+    answer = await app.handle(handler, Request(method=method, body=BODY))
+    assert allow in assert_problem(answer, 405)["detail"]
+    assert answer.headers == {"Allow": allow}
+    assert host.calls == []
+
+
+async def test_head_is_answered_as_get_is(app: App) -> None:
+    """The host leaves the body out (RFC 9110, section 9.3.2)."""
+    assert (await app.handle(api.health, Request(method="HEAD"))).status == 200
 
 
 async def test_a_wrong_request_leaves_nothing_behind(app: App, host: Host) -> None:
     """Neither a row nor a message."""
-    for request in (Request(body=b"{}"), Request(body=b"x"), Request(body=BODY, headers={"idempotency-key": ""})):
-        answer = await app.handle(api.ingest, request)
+    for body, headers in ((b"{}", {}), (b"x", {}), (BODY, {"idempotency-key": ""})):
+        answer = await app.handle(api.ingest, Request(method="POST", body=body, headers=headers))
         assert 400 <= answer.status < 500
     assert host.calls == []
 
@@ -70,7 +87,7 @@ async def test_a_wrong_request_leaves_nothing_behind(app: App, host: Host) -> No
 )
 async def test_a_wrong_page_is_422(app: App, query: dict) -> None:
     """The answer says what the parameter may be."""
-    accepted = await app.handle(api.ingest, Request(body=BODY))
+    accepted = await app.handle(api.ingest, Request(method="POST", body=BODY))
     path = json.loads(accepted.body)
     for handler in (api.batches, api.results):
         fields = assert_problem(await app.handle(handler, Request(path=path, query=query)), 422)
@@ -79,7 +96,7 @@ async def test_a_wrong_page_is_422(app: App, query: dict) -> None:
 
 async def test_pages_are_linked(app: App) -> None:
     """Until there is no more."""
-    path = json.loads((await app.handle(api.ingest, Request(body=BODY))).body)
+    path = json.loads((await app.handle(api.ingest, Request(method="POST", body=BODY))).body)
     first = await app.handle(api.batches, Request(path=path, query={"limit": "1"}))
     assert first.headers == {"Link": f'</status/{path["ingestion_id"]}/batches?cursor=1&limit=1>; rel="next"'}
     last = await app.handle(api.batches, Request(path=path, query={"limit": "1", "cursor": "1"}))
@@ -90,11 +107,11 @@ async def test_pages_are_linked(app: App) -> None:
 
 async def test_a_retry_names_both_ingestions(app: App, host: Host) -> None:
     """The new one, and what it is a retry of."""
-    path = json.loads((await app.handle(api.ingest, Request(body=BODY))).body)
-    assert_problem(await app.handle(api.retry, Request(path=path)), 409)
+    path = json.loads((await app.handle(api.ingest, Request(method="POST", body=BODY))).body)
+    assert_problem(await app.handle(api.retry, Request(method="POST", path=path)), 409)
     row = host.account.table("ingestions")[path["ingestion_id"], path["ingestion_id"]]
     row.entity.update(finished_batches=2, failed=b"\2")
-    answer = await app.handle(api.retry, Request(path=path))
+    answer = await app.handle(api.retry, Request(method="POST", path=path))
     assert answer.status == 202
     fields = json.loads(answer.body)
     assert fields["retry_of"] == path["ingestion_id"]
@@ -108,9 +125,9 @@ async def test_storage_that_cannot_be_reached_is_503_in_one_line(caplog: pytest.
     account = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5"
     app = App({"AzureWebJobsStorage": f"{account};QueueEndpoint={endpoint};TableEndpoint={endpoint};"})
     with caplog.at_level(logging.ERROR):
-        for handler in (api.ingest, api.health, api.status):
-            request = Request(body=BODY, path={"ingestion_id": "00000000-0000-4000-8000-000000000000"})
-            answer = await app.handle(handler, request)
+        for method, handler in (("POST", api.ingest), ("GET", api.health), ("GET", api.status)):
+            path = {"ingestion_id": "00000000-0000-4000-8000-000000000000"}
+            answer = await app.handle(handler, Request(method=method, body=BODY, path=path))
             assert_problem(answer, 503)
             assert answer.headers["Retry-After"] == "5"
         await app.tick()

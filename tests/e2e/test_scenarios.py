@@ -83,6 +83,15 @@ def test_a_chunked_body_is_told_what_to_send(host: FunctionHost) -> None:
     assert "Content-Length" in reply.json["detail"]
 
 
+def test_a_wrong_method_is_told_which_ones_there_are(host: FunctionHost) -> None:
+    """A browser that opens /ingest, for one; HEAD is as good as GET."""
+    reply = host.call("GET", "/ingest")
+    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert (reply.headers["content-type"], reply.json["status"]) == ("application/problem+json", 405)
+    reply = host.call("HEAD", "/health")
+    assert (reply.status, reply.body) == (200, b"")
+
+
 def test_an_idempotency_key_makes_a_retry_safe(host: FunctionHost) -> None:
     """Same key and values: same ingestion. Other values: 409. An unusable key: 400."""
     request, key = {"ids": [7], "priority": "HIGH"}, {"Idempotency-Key": "order 66"}

@@ -148,7 +148,7 @@ def _host_of(world: World, ports: list[int]) -> Host:
 
 async def _post(app: App) -> tuple[api.Answer, float]:
     began = time.monotonic()
-    answer = await app.handle(api.ingest, api.Request(body=BODY))
+    answer = await app.handle(api.ingest, api.Request(method="POST", body=BODY))
     return answer, time.monotonic() - began
 
 

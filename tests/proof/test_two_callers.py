@@ -32,7 +32,7 @@ IDS = [1, 2, 3, 4]
 async def post(app: App, ids: Sequence[int] = IDS, priority: str = "HIGH") -> api.Answer:
     """`POST /ingest` with the key."""
     body = json.dumps({"ids": ids, "priority": priority}).encode()
-    return await app.handle(api.ingest, api.Request(body=body, headers={"idempotency-key": KEY}))
+    return await app.handle(api.ingest, api.Request(method="POST", body=body, headers={"idempotency-key": KEY}))
 
 
 async def test_concurrent_callers_get_one_ingestion(world: World) -> None:
