@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "start": (start, "run the service on this machine [--host func|emulator] [--port 7071]"),
     "test": (check, "check everything [--python 3.12] [arguments for pytest]"),
     "soak": (module("tests.soak"), "kill hosts for minutes, and see that nothing is lost"),
-    "bench": (module("bench"), "measure the running service [--quick]"),
+    "bench": (module("bench"), "measure the running service [--quick | --full] [--write: into bench/RESULTS.md]"),
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devtools.console import Failure, say, tail
 from devtools.ports import LOOPBACK
-from devtools.processes import ask_to_end, end_group, run, spawn
+from devtools.processes import ask_to_end, end_group, how_it_ended, run, spawn
 from devtools.workspace import Workspace
 
 PATIENCE_SECONDS = 330
@@ -71,7 +71,7 @@ class Host:
     def ended(self) -> str:
         """What happened, if it has ended."""
         code = self.process.poll()
-        return "" if code is None else f"The host ended by itself, with exit code {code}: its last lines above say why"
+        return "" if code is None else f"The host {how_it_ended(code)}: see its last lines above, then run this again"
 
     def answers(self) -> bool:
         """Whether `GET /health` is answered; an answer other than 200 is the `complaint`."""

@@ -57,6 +57,11 @@ def spawn(
     return subprocess.Popen(command, **options)
 
 
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    return f"was killed (signal {-code})" if code < 0 else f"ended by itself, with exit code {code}"
+
+
 def ask_to_end(process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM) -> None:
     """Tell this process alone, as gently as the system can."""
     with suppress(ProcessLookupError):

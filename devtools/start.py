@@ -3,7 +3,6 @@
 import argparse
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,9 +23,10 @@ The service runs at {url} and its data is in .azurite/
   POST {url}/ingest
   GET  {url}/status/{{ingestion_id}}
   GET  {url}/results/{{ingestion_id}}
+"""
+TRY_IT = """\
 Try it, in another terminal:
   curl -i {url}/ingest -d '{{"ids": [1, 2, 3, 4, 5], "priority": "HIGH"}}'
-Ctrl-C stops it.
 """
 
 
@@ -59,14 +59,22 @@ def start(root: Path, words: list[str]) -> int:
     parser.add_argument("--host", choices=["func", "emulator"], help="default: func if a working one is on PATH")
     parser.add_argument("--port", type=_port, default=7071, help="of the service (default: 7071)")
     options = parser.parse_args(words)
-    lock_file = root / ".azurite" / "start.lock"
-    with locked(
-        lock_file,
-        holder=f"process {os.getpid()}, port {options.port}",
-        patience=30 if _holder_was_killed(lock_file) else 0,
-        notice="The run before this was killed: waiting until its host and Azurite have ended",
-        refusal="This checkout's service is already running, and .azurite/ in use ({holder}): end that one first",
-    ) as lock:
+    holder = f"process {os.getpid()}, port {options.port}"
+    with (
+        locked(
+            root / ".azurite" / "start.lock",
+            holder=holder,
+            patience=0,
+            refusal="This checkout's service is already running, and .azurite/ in use ({holder}): end that one first",
+        ),
+        locked(  # Azurite and the host inherit this one: it outlasts a run that was killed
+            root / ".azurite" / "storage.lock",
+            holder=holder,
+            patience=30,
+            notice="The run before this was killed: waiting until its host and Azurite have ended",
+            refusal="A killed run ({holder}) has left a host that uses .azurite/: run this again when that has ended",
+        ) as lock,
+    ):
         why_not = ports.why_not_free(options.port)
         if why_not:
             raise Failure(f"Port {options.port} cannot be used, {why_not}: choose another with --port")
@@ -79,19 +87,6 @@ def start(root: Path, words: list[str]) -> int:
         except StopRequestedError:
             say("Stopped.")
     return 0
-
-
-def _holder_was_killed(lock_file: Path) -> bool:
-    """Whether the lock is only its heirs' any more: a host with its last batch, and Azurite."""
-    if sys.platform == "win32":  # the lock ends with its holder; and os.kill would be a signal there
-        return False
-    try:
-        os.kill(int(lock_file.read_text().split()[1].rstrip(",")), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, IndexError):  # no lock file, or none that says who
-        return False
-    return False
 
 
 def _port(text: str) -> int:
@@ -113,9 +108,11 @@ def _serve(workspace: Workspace, choice: Choice, *, port: int, lock: int, interr
         )
         to_stop.callback(_stop_host, host, interrupts)
         _wait(host.answers, [azurite, host], interrupts, limit=FIRST_ANSWER)
-        if host.complaint:  # a backlog from yesterday has waited too; a wrong setting stays until it is mended
-            say(host.complaint)
-        say(WELCOME.format(url=f"http://{ports.LOOPBACK}:{port}"))
+        url = f"http://{ports.LOOPBACK}:{port}"
+        say(WELCOME.format(url=url), end="")
+        # A backlog from yesterday has waited too; a wrong setting stays until it is mended.
+        say(host.complaint or TRY_IT.format(url=url), end="\n" if host.complaint else "")
+        say("Ctrl-C stops it.")
         _wait(lambda: False, [azurite, host], interrupts)
 
 
@@ -131,6 +128,7 @@ def _start_azurite(workspace: Workspace, *, lock: int, interrupts: Interrupts, t
         except Failure:
             if not azurite.lost_its_ports():
                 raise
+            say("Somebody else took its ports at the same moment: it gets others")
         else:
             return azurite
 

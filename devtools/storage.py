@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devtools import ports
-from devtools.console import Failure, say, tail
-from devtools.processes import ask_to_end, spawn
+from devtools.console import Failure, say
+from devtools.processes import ask_to_end, how_it_ended, spawn
 from devtools.workspace import Workspace
 
 USUAL_PORTS = (10000, 10001, 10002)
@@ -73,8 +73,7 @@ class Azurite:
         code = self.process.poll()
         if code is None:
             return ""
-        last_words = tail(self.log.read_text(encoding="utf-8", errors="replace"), 1)
-        return f"Azurite ended by itself, with exit code {code} ({last_words}): run this again; its log is {self.log}"
+        return f"Azurite {how_it_ended(code)}: run this again; its log is {self.log}"
 
     def stop(self) -> None:
         """End it in order, however long it writes; never kill it."""

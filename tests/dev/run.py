@@ -52,7 +52,7 @@ class Run(Process):
 
     def everything_has_ended(self) -> bool:
         """Whether nobody holds the data folder, as host and Azurite do, and nobody listens on the port."""
-        with suppress(Failure), locked(self.checkout / ".azurite" / "start.lock", holder="", patience=0, refusal=""):
+        with suppress(Failure), locked(self.checkout / ".azurite" / "storage.lock", holder="", patience=0, refusal=""):
             return not listening(self.port)
         return False
 

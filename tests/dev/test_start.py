@@ -98,8 +98,9 @@ def test_an_unhealthy_service_says_why_and_runs(checkout: Path) -> None:
     """A wrong setting is shown at once; a backlog from yesterday is no reason not to start."""
     with running(checkout, env={"FAKE_HEALTH": "503"}) as run:
         complaint = "GET /health answers 503: INGEST_BATCH_SIZE is 0: give 1 or more\n"
-        assert run.output().count(complaint) == 1
-        assert run.output().index(complaint) < run.output().index("The service runs at")
+        assert run.output().endswith(f"{complaint}Ctrl-C stops it.\n")
+        assert "The service runs at" in run.output()
+        assert "Try it" not in run.output()
 
 
 def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_host_that_dies_ends_the_run(checkout: Path) -> None:
         os.kill(run.children()["host"], signal.SIGKILL)
         assert run.wait() == 1
         last = run.output().splitlines()[-1]
-        assert last == "The host ended by itself, with exit code -9: its last lines above say why"
+        assert last == "The host was killed (signal 9): see its last lines above, then run this again"
         assert run.azurite_closed_in_order()
 
 
@@ -143,7 +144,7 @@ def test_an_azurite_that_dies_ends_the_run(checkout: Path) -> None:
         os.kill(run.children()["azurite"], signal.SIGKILL)
         assert run.wait() == 1
         assert "fake host: got SIGTERM" in run.output()
-        assert re.match(r"Azurite ended by itself, with exit code -9 \(.*\): run this", run.output().splitlines()[-1])
+        assert run.output().splitlines()[-1].startswith("Azurite was killed (signal 9): run this again; its log is /")
         assert run.everything_has_ended()
 
 
@@ -155,6 +156,19 @@ def test_a_killed_dev_py_leaves_nothing_running_and_nothing_lost(checkout: Path)
         wait_until(run.everything_has_ended, seconds=30, what="everything has ended")
         assert run.output().endswith("fake host: got SIGTERM\nfake host: its batch is stored\n")
         assert run.azurite_closed_in_order()
+
+
+@linux_only
+def test_a_killed_dev_py_that_nobody_collects_is_no_running_one(checkout: Path) -> None:
+    """As a child of this test it stays a zombie until it is waited for, as under some containers' process 1."""
+    with running(checkout) as run:
+        os.kill(run.pid, signal.SIGKILL)
+        following = Run(checkout)
+        try:
+            following.wait_for("Ctrl-C stops it.")
+        finally:
+            following.stop()
+            run.wait()
 
 
 @linux_only
