@@ -6,8 +6,10 @@ Strict, as a wrong ID costs a call of the external API: no number is rounded, no
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from struct import pack
 from typing import Annotated, Any
 
@@ -95,14 +97,16 @@ def _parse_faultless(body: bytes) -> IngestRequest | None:
 
 
 def _parse_json(body: bytes) -> tuple[Any, list[str]]:
-    duplicates: list[str] = []
+    """The value, and the keys that its outermost object has more than once.
+
+    A key that occurs twice further in stands in a value that is wrong anyway.
+    """
+    outermost: list[tuple[str, Any]] = []
 
     def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            duplicates.extend(sorted({name for name in names[: MAX_ERRORS * 50] if names.count(name) > 1}))
-        return found
+        nonlocal outermost
+        outermost = pairs  # it comes last
+        return dict(pairs)
 
     def refuse_constant(name: str) -> Any:  # noqa: ANN401 # json.loads takes any value from it
         raise ValueError(f"{name} is not JSON")
@@ -110,8 +114,7 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
     if not body.strip():
         raise _not_json("the body is empty")
     try:
-        text = body.decode()
-        return json.loads(text, object_pairs_hook=to_object, parse_constant=refuse_constant), duplicates
+        value = json.loads(body.decode(), object_pairs_hook=to_object, parse_constant=refuse_constant)
     except UnicodeDecodeError as error:
         raise _not_json(f"the body is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -120,6 +123,10 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
         raise _not_json("the body is nested too deeply") from error
     except ValueError as error:  # NaN, or an integer of thousands of digits
         raise _not_json(str(error).split(";")[0]) from error
+    if not isinstance(value, dict) or len(value) == len(outermost):
+        return value, []
+    counts = Counter(name for name, _ in outermost)
+    return value, [name for name, count in counts.items() if count > 1][:MAX_ERRORS]
 
 
 def _not_json(reason: str) -> Problem:
@@ -128,8 +135,10 @@ def _not_json(reason: str) -> Problem:
 
 def _field_errors(fields: dict[str, Any], *, max_ids: int) -> list[dict[str, str]]:
     errors: list[dict[str, str]] = []
+    known = {name: fields[name] for name in _Body.model_fields if name in fields}
     try:
-        _Body.model_validate(fields)
+        # A few of the unknown fields are enough: pydantic notes every error before any is looked at.
+        _Body.model_validate(dict(islice(fields.items(), MAX_ERRORS)) | known)
     except ValidationError as error:
         errors = [_readable(entry, ()) for entry in error.errors(include_url=False)[:MAX_ERRORS]]
     ids = fields.get("ids")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_core import contract
 from ingest_core.contract import MAX_BODY_BYTES, check_idempotency_key, parse_request
 from ingest_core.errors import Problem
 
@@ -116,6 +117,34 @@ def test_errors_stop_at_twenty() -> None:
     found = problem(body)
     assert len(found.errors) == 20
     assert time.process_time() - started < 20 * parsing + 0.1
+
+
+def test_unknown_keys_are_not_all_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noting an error for each of 300 000 keys would hold the event loop for seconds."""
+    validated = []
+    monkeypatch.setattr(contract._Body, "model_validate", validated.append)
+    with pytest.raises(Problem):
+        parse({**{f"x{number}": 1 for number in range(300_000)}, "ids": [0], "priority": "HIGH"})
+    assert len(validated[0]) <= 2 + contract.MAX_ERRORS
+    assert {"ids", "priority"} < validated[0].keys()
+
+
+def test_a_key_that_occurs_twice_is_found_in_no_more_time_than_parsing_takes() -> None:
+    """Comparing each key with all others would hold the event loop for seconds."""
+    body = b"{" + b",".join(b'"%x":1' % number for number in range(300_000)) + b',"0":1}'
+    started = time.process_time()
+    json.loads(body)
+    parsing = time.process_time() - started
+    started = time.process_time()
+    assert problem(body).errors[0] == {"pointer": "/0", "detail": "This key occurs twice: give it once."}
+    assert time.process_time() - started < 20 * parsing + 0.1
+
+
+@pytest.mark.parametrize("body", [{"ids": "IN", "priority": "HIGH"}, ["IN"]])
+def test_a_key_that_occurs_twice_further_in_is_no_error_of_the_whole(body: object) -> None:
+    """A pointer says where the fault is: the value that holds the key is wrong anyway."""
+    found = problem(json.dumps(body).replace('"IN"', '{"a": 1, "a": 2}').encode())
+    assert [error["pointer"] for error in found.errors] == ["/ids" if isinstance(body, dict) else ""]
 
 
 def test_equal_values_have_equal_digests() -> None:
