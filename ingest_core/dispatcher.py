@@ -19,7 +19,7 @@ from ingest_core.gate import RateGate
 from ingest_core.ingestions import Ingestions, Turn
 from ingest_core.lanes import Glimpse, Lanes, ingestion_of
 from ingest_core.ports import Clock, Message, Source
-from ingest_core.settlement import Settlement, Work, names
+from ingest_core.settlement import Settlement, Work
 from ingest_core.slots import LONGEST_WAIT_SECONDS, Take, Wait
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Dispatcher:
         while (left := due - self._clock.monotonic()) > 0:  # an event loop may wake early
             await self._clock.sleep(left)
         if not self._gate.may_start():
-            log.warning("batch.given_up %s reason=preparing_took_too_long", names(work))
+            await self._settlement.give_up(work)
             return False
         work = replace(work, started_at=self._gate.started())
         outcome = await attempt(self._source, work.turn.ids, timeout_seconds=self._source_timeout_seconds)

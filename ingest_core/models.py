@@ -101,6 +101,11 @@ class Ingestion:
         )
         return replace(self, slot=slot, flight=flight)
 
+    def given_up(self) -> "Ingestion":
+        """Nothing was sent in the end, so the start does not count."""
+        flight = self._in_flight()
+        return replace(self, flight=replace(flight, attempts=flight.attempts - 1))
+
     def attempt_failed(self, error: str) -> "Ingestion":
         """The start came to nothing because of the batch's IDs; it is tried again in a new slot."""
         flight = self._in_flight()

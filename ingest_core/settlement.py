@@ -83,6 +83,11 @@ class Settlement:
             case Held():
                 await self._hold(work, outcome)
 
+    async def give_up(self, work: Work) -> None:
+        """Take the mark's count back: slow storage must not wear a batch out that the API has never seen."""
+        log.warning("batch.given_up %s reason=preparing_took_too_long", names(work))
+        await self._write(work, work.ingestion.given_up())
+
     async def fail(self, work: Work, error: str) -> None:
         """End the batch as failed. The poison message goes first: it may come twice, it must not be missing."""
         ingestion = work.ingestion

@@ -10,6 +10,7 @@ import pytest
 
 from ingest_core.dispatcher import MAX_STARTS, Tick
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
+from ingest_core.service import Page
 from tests.support.fakes import FakeClock, Host
 
 
@@ -235,6 +236,27 @@ async def test_a_batch_that_kills_its_host_every_time_fails_at_last(host: Host) 
     await host.ticks(3)
     assert host.source.ids() == [2]
     assert (await host.status(one))["status"] == "failed"
+
+
+async def test_slow_storage_fails_no_batch(host: Host) -> None:
+    """A start that is given up before anything is sent counts for nothing, however often that happens."""
+    one = await host.post([1, 2, 3])
+    slow = True
+
+    async def take_long(_: str) -> None:
+        host.clock.seconds += 0.36 * slow
+
+    for store in (host.core.storage.dispatch, host.core.storage.ingestions):
+        object.__setattr__(store, "after", take_long)
+    for _ in range(2 * MAX_STARTS):
+        assert await host.tick() == Tick.NOT_STARTED
+        host.clock.seconds += 5
+    slow = False
+    await host.tick()
+    status = await host.status(one)
+    assert (status["status"], host.source.ids()) == ("completed", [1, 2, 3])
+    page = await host.core.context.service.batches(one, Page(cursor=0, limit=1))
+    assert json.loads(page.lines[0])["attempts"] == 1
 
 
 async def test_a_finished_ingestion_does_not_hide_the_next(host: Host) -> None:

@@ -134,6 +134,13 @@ class Referee:
         run.marked = self.moment()
         entry.marks[len(entry.ended)] = entry.marks.get(len(entry.ended), 0) + 1
 
+    def given_up(self, ingestion_id: str, run: Run) -> None:
+        """A tick has taken its mark back, as it has started nothing."""
+        entry = self._by_id[ingestion_id]
+        if run.started:
+            self.blame(f"{run.process} started {_name(entry)} and gave it up")
+        entry.marks[len(entry.ended)] -= 1
+
     def ended(self, ingestion_id: str, index: int, status: str) -> None:
         """A batch's record was written."""
         entry = self._by_id[ingestion_id]

@@ -221,12 +221,14 @@ class RemoteIngestions(RemoteTable):
         if run is None or run.started or "slot" not in entity:
             return await super().merge(entity, etag=etag)
 
+        note = self._wire.disk.referee.given_up if run.marked else self._wire.disk.referee.marked
+
         async def effect() -> str:
             new_etag = await self._table.merge(entity, etag=etag)
-            self._wire.disk.referee.marked(str(entity["PartitionKey"]), run)
+            note(str(entity["PartitionKey"]), run)
             return new_etag
 
-        return await self._wire.call("mark", effect)
+        return await self._wire.call("give_up" if run.marked else "mark", effect)
 
     async def put_and_merge(self, put: Entity, merged: Entity, *, etag: str) -> None:
         async def effect() -> None:
