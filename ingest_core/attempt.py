@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
 from ingest_core.models import Item
 from ingest_core.ports import Source
+from ingest_core.rows import RESULT_BYTES
 
 
 @dataclass(frozen=True)
@@ -62,4 +63,11 @@ def _outcome(answers: Sequence[Item | AttemptFailed | SourceUnavailable]) -> Out
     for answer in answers:
         if isinstance(answer, AttemptFailed):
             return Failed(str(answer))
-    return Fetched([answer for answer in answers if isinstance(answer, Item)])
+    return Fetched([_fitting(answer, RESULT_BYTES // len(answers)) for answer in answers if isinstance(answer, Item)])
+
+
+def _fitting(item: Item, most: int) -> Item:
+    """An item that leaves room for the others: a batch may be larger than the settings that the source was made for."""
+    if len(item.data) <= most:
+        return item
+    return Item(item_id=item.item_id, error=f"the API's answer is larger than {most} bytes")

@@ -10,6 +10,7 @@ import pytest
 
 from ingest_core.dispatcher import MAX_STARTS, Tick
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
+from ingest_core.rows import RESULT_BYTES
 from ingest_core.service import Page
 from tests.support.fakes import FakeClock, Host
 
@@ -257,6 +258,23 @@ async def test_slow_storage_fails_no_batch(host: Host) -> None:
     assert (status["status"], host.source.ids()) == ("completed", [1, 2, 3])
     page = await host.core.context.service.batches(one, Page(cursor=0, limit=1))
     assert json.loads(page.lines[0])["attempts"] == 1
+
+
+async def test_an_item_must_leave_room_for_the_others_of_its_batch() -> None:
+    """A batch that was accepted under a larger batch size shares one row all the same."""
+    before = Host(batch_size=100)
+    one = await before.post(list(range(1, 101)))
+    host = Host(before.account, before.clock, batch_size=1)
+
+    async def fetch(item_id: int) -> str:
+        return f'"{"x" * (RESULT_BYTES // 2 if item_id == 7 else 10)}"'
+
+    host.source.fetch = fetch
+    await host.ticks(2)
+    page = await host.core.context.service.results(one, Page(cursor=0, limit=1))
+    items = [json.loads(line) for line in page.lines]
+    assert [item["id"] for item in items if "error" in item] == [7]
+    assert len(items) == 100
 
 
 async def test_a_finished_ingestion_does_not_hide_the_next(host: Host) -> None:

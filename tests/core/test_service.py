@@ -7,7 +7,8 @@ import pytest
 
 from ingest_core.errors import AttemptFailed, ItemRejected, Problem
 from ingest_core.models import Status
-from ingest_core.service import MAX_RESULT_BYTES, Page
+from ingest_core.rows import RESULT_BYTES
+from ingest_core.service import Page
 from tests.support.fakes import Host
 
 
@@ -157,7 +158,7 @@ async def test_a_page_of_results_ends_when_it_is_large(host: Host) -> None:
     one = await host.post(range(1, 13))
 
     async def large(item_id: int) -> str:
-        return json.dumps("x" * (MAX_RESULT_BYTES // 4 + item_id))
+        return json.dumps("x" * (RESULT_BYTES // 3 - 20 - item_id))
 
     host.source.fetch = large
     await drain(host)

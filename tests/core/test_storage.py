@@ -12,8 +12,10 @@ from ingest_core.adapters import azure
 from ingest_core.adapters.azure import AzureStorage
 from ingest_core.adapters.memory import Account, MemoryStorage
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
-from ingest_core.models import Priority
+from ingest_core.ingestions import Ingestions
+from ingest_core.models import BatchRecord, Ingestion, Item, Priority, Status
 from ingest_core.ports import Queue, Storage, Table
+from ingest_core.rows import RESULT_BYTES
 from tests.support.processes import Azurite, azurite
 
 
@@ -68,6 +70,29 @@ async def test_sixty_four_kilobytes_fit_into_a_property_and_many_into_a_row(tabl
     found = await table.get(given["PartitionKey"], "a", select=["ids_07"])
     assert found.entity["ids_07"] == bytes([7]) * 65_536
     assert "ids_06" not in found.entity
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # as above
+async def test_a_batch_row_holds_the_largest_results_as_they_came(storage: Storage) -> None:
+    """Of one ID or of three, full of what JSON would escape; the errors of others are kept beside them."""
+    ingestions = Ingestions(storage.ingestions)
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    ingestion = Ingestion(
+        ingestion_id=uuid4(), priority=Priority.LOW, created_at=moment, queued_at=moment, id_count=6, batch_size=3,
+        digest="",
+    )  # fmt: skip
+    await ingestions.insert(ingestion, range(1, 7))
+    third, rejected = '"\\"' * (RESULT_BYTES // 9), Item(item_id=9, error='no "such"\nitem !')
+    for items in ([Item(item_id=7, data=third * 3), rejected], [Item(item_id=n, data=third) for n in range(3)]):
+        turn = await ingestions.read_turn(ingestion.ingestion_id)
+        after = turn.ingestion.batch_ended(failed=False)
+        record = BatchRecord(
+            index=turn.ingestion.finished_batches, status=Status.COMPLETED, attempts=1, triggered_at=moment,
+            completed_at=moment, items=items,
+        )  # fmt: skip
+        await ingestions.end_batch(after, record, etag=turn.etag)
+        found = ingestions.records(ingestion.ingestion_id, record.index, 1, results=True)
+        assert [one.items async for one in found] == [items]
 
 
 async def test_a_second_insert_is_refused(table: Table) -> None:
