@@ -27,6 +27,9 @@ from ingest_core.slots import (
 
 log = logging.getLogger(__name__)
 
+TRIES = 2
+"""Of giving the gate back: after a refusal the others know of no pause, and start when the lease is over."""
+
 PARTITION_KEY = ROW_KEY = "gate"
 
 
@@ -99,8 +102,14 @@ class RateGate:
         that took. Raises `StorageUnavailable`.
         """
         left = max(0.0, self._free_at - self._clock.monotonic())
-        if not await self._write(replace(self._own, hold_seconds=left if started else max(left, self._interval))):
-            log.info("gate.lost slot=%d: another process has taken the gate since", self._own.slot)
+        row = replace(self._own, hold_seconds=left if started else max(left, self._interval))
+        for _ in range(TRIES):
+            if await self._write(row):
+                return
+            if not isinstance(self._view, Incumbent):
+                log.info("gate.lost slot=%d: another process has taken the gate since", row.slot)
+                return
+        raise StorageUnavailable("storage keeps refusing to give the gate back; others wait for the lease to end")
 
     def _close_until(self, moment: float) -> None:
         self._free_at = moment
@@ -123,14 +132,15 @@ class RateGate:
         return Observer(row=row, etag=stored.etag, first_seen=now)
 
     async def _create(self) -> View:
-        """A missing row counts as taken at this moment: whoever lost it may have started just now."""
-        row = GateRow(slot=max(1, self._own.slot), token=uuid4().hex, hold_seconds=self._interval)
+        """A missing row counts as taken at this moment: whoever lost it may have started just now. A pause goes on."""
+        hold = max(self._interval, self._free_at - self._clock.monotonic())
+        row = replace(self._own, slot=max(1, self._own.slot), token=uuid4().hex, hold_seconds=hold)
         try:
             etag = await self._table.insert(_encode(row))
         except AlreadyExists:
             return await self._observe()
         self._own, self._tokens = row, {row.token}
-        self._free_at = self._clock.monotonic() + self._interval
+        self._free_at = self._clock.monotonic() + hold
         return Incumbent(row=row, etag=etag, free_at=self._free_at)
 
     async def _write(self, row: GateRow) -> bool:

@@ -177,6 +177,34 @@ async def test_a_pause_holds_for_everybody(process: Process, account: Account, c
     assert await Process(account, clock).due() == 60
 
 
+async def test_a_pause_whose_write_was_refused_is_written_again(
+    process: Process, account: Account, clock: FakeClock
+) -> None:
+    """Nobody else has taken the gate, and they would all start when the lease is over."""
+    await clock.sleep(await process.due())
+    assert await process.gate.take()
+    started_at = process.gate.started()
+    process.gate.pause(60, "the API asked to wait")
+    process.fail_before = 1
+    await process.gate.give_back(started=True)
+    assert await Process(account, clock).due() == 60
+    row = account.table("dispatch")["gate", "gate"].entity
+    assert (row["pause"], row["started_at"]) == ("the API asked to wait", started_at.isoformat())
+
+
+async def test_a_pause_outlives_the_row(process: Process, account: Account, clock: FakeClock) -> None:
+    """The external API knows nothing of storage that was emptied."""
+    await clock.sleep(await process.due())
+    assert await process.gate.take()
+    process.gate.started()
+    process.gate.pause(60, "the API asked to wait")
+    account.table("dispatch").clear()
+    await process.gate.give_back(started=True)
+    assert await process.due() == 60
+    assert await Process(account, clock).due() == 60
+    assert account.table("dispatch")["gate", "gate"].entity["pause"] == "the API asked to wait"
+
+
 async def test_the_slot_goes_on_behind_one_that_storage_lost(process: Process, clock: FakeClock) -> None:
     """A fencing token that repeated would let two owners pass."""
     await clock.sleep(await process.due())
