@@ -3,14 +3,16 @@
 The IDs stay in storage's form until somebody needs them; a tick reads only the chunk that holds its batch.
 """
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from uuid import UUID
 
 from ingest_core import rows
 from ingest_core.batching import chunk_size
 from ingest_core.models import BatchRecord, Ingestion
-from ingest_core.ports import Table
+from ingest_core.ports import Entity, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +83,26 @@ class Ingestions:
         async for stored in self._table.query({"unfinished": True}, select=rows.INGESTION):
             yield rows.decode_ingestion(stored.entity), stored.etag
 
-    async def records(self, ingestion_id: UUID, first: int, limit: int, *, results: bool) -> AsyncIterator[BatchRecord]:
-        """The records of the batches from `first` on, at most `limit` of them, with or without their results."""
+    async def records(self, ingestion_id: UUID, first: int, limit: int) -> list[BatchRecord]:
+        """The records of the batches from `first` on, at most `limit` of them, without their results."""
+        return [
+            rows.decode_record(entity) async for entity in self._batch_rows(ingestion_id, first, limit, rows.RECORD)
+        ]
+
+    async def results(self, ingestion_id: UUID, first: int, limit: int, *, enough_bytes: int) -> list[BatchRecord]:
+        """The same with results, up to the record that makes them `enough_bytes`.
+
+        The sizes are read first: a thousand rows of results are too much to hold, and to fetch in one call.
+        """
+        sizes = self._batch_rows(ingestion_id, first, limit, (rows.RESULT_SIZE,))
+        totals = list(accumulate([rows.result_size(entity) async for entity in sizes]))
+        count = min(bisect_left(totals, enough_bytes) + 1, len(totals))
+        return [rows.decode_record(entity) async for entity in self._batch_rows(ingestion_id, first, count, ())]
+
+    async def _batch_rows(
+        self, ingestion_id: UUID, first: int, limit: int, select: Sequence[str]
+    ) -> AsyncIterator[Entity]:
         row_keys = (rows.batch_row_key(first), rows.batch_row_key(first + limit))
-        found = self._table.query(
-            {"PartitionKey": str(ingestion_id)},
-            row_keys=row_keys,
-            select=() if results else rows.RECORD,
-            page_size=min(limit, 1000),
-        )
-        async for stored in found:
-            yield rows.decode_record(stored.entity)
+        partition: Entity = {"PartitionKey": str(ingestion_id)}
+        async for stored in self._table.query(partition, row_keys=row_keys, select=select, page_size=max(1, limit)):
+            yield stored.entity

@@ -39,6 +39,7 @@ IDENTITY = (
     "PartitionKey", "format", "priority", "created_at", "queued_at", "id_count", "batch_size", "digest", "retry_of",
 )  # fmt: skip
 INGESTION = (*IDENTITY, *STATE)
+RESULT_SIZE = "result_bytes"
 RECORD = ("RowKey", "status", "attempts", "triggered_at", "completed_at", "error")
 
 
@@ -147,6 +148,7 @@ def encode_record(ingestion_id: UUID, record: BatchRecord) -> Entity:
         "triggered_at": record.triggered_at.isoformat(),
         "completed_at": record.completed_at.isoformat(),
         "error": record.error,
+        RESULT_SIZE: len(result),
         **{_result_property(index): piece for index, piece in enumerate(pieces)},
     }
 
@@ -175,6 +177,11 @@ def _decode_item(line: str) -> Item:
     if text.startswith("!"):
         return Item(item_id=int(item_id), error=json.loads(text[1:]))
     return Item(item_id=int(item_id), data=text)
+
+
+def result_size(entity: Entity) -> int:
+    """The bytes of a batch row's result; the entity was read with the property `RESULT_SIZE`."""
+    return _number(entity, RESULT_SIZE)
 
 
 def _decode_flight(entity: Entity) -> Flight | None:

@@ -72,29 +72,24 @@ class Service:
         ingestion, ids = await self._find_whole(ingestion_id)
         first, end = page.cursor, min(page.cursor + page.limit, ingestion.batch_count)
         count = min(end, ingestion.finished_batches) - first
-        records = {}
-        if count > 0:
-            found = self._ingestions.records(ingestion.ingestion_id, first, count, results=False)
-            records = {record.index: record async for record in found}
+        found = await self._ingestions.records(ingestion.ingestion_id, first, count) if count > 0 else []
+        records = {record.index: record for record in found}
         lines = [views.batch_text(ingestion, index, ids, records.get(index)) for index in range(first, end)]
         return Paged(lines=lines, next_cursor=end if end < ingestion.batch_count else None)
 
     async def results(self, ingestion_id: str, page: Page) -> Paged:
         """What was fetched, a line per ID, for the batches that have ended so far. Raises `Problem` 404."""
         ingestion = await self._find(ingestion_id)
-        lines: list[str] = []
-        size, following = 0, page.cursor
         count = min(page.limit, ingestion.finished_batches - page.cursor)
-        if count > 0:
-            async for record in self._ingestions.records(ingestion.ingestion_id, page.cursor, count, results=True):
-                found = [views.result_text(item) for item in record.items]
-                lines += found
-                following = record.index + 1
-                size += sum(map(len, found))
-                if size >= MAX_RESULT_BYTES:
-                    break
+        if count <= 0:
+            return Paged(lines=[], next_cursor=None)
+        records = await self._ingestions.results(
+            ingestion.ingestion_id, page.cursor, count, enough_bytes=MAX_RESULT_BYTES
+        )
+        following = records[-1].index + 1 if records else ingestion.finished_batches
         return Paged(
-            lines=lines, next_cursor=following if page.cursor < following < ingestion.finished_batches else None
+            lines=[views.result_text(item) for record in records for item in record.items],
+            next_cursor=following if following < ingestion.finished_batches else None,
         )
 
     async def retry(self, ingestion_id: str) -> UUID:

@@ -1,13 +1,14 @@
 """Tests of what callers may ask for, and of what it costs in storage calls."""
 
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
 from ingest_core.errors import AttemptFailed, ItemRejected, Problem
 from ingest_core.models import Status
-from ingest_core.rows import RESULT_BYTES
+from ingest_core.rows import RESULT_BYTES, batch_row_key
 from ingest_core.service import Page
 from tests.support.fakes import Host
 
@@ -163,12 +164,23 @@ async def test_a_page_of_results_ends_when_it_is_large(host: Host) -> None:
     host.source.fetch = large
     await drain(host)
     service = host.core.context.service
+    table, asked = host.core.storage.ingestions, []
+    query = table.query
+
+    def note(equal: dict, *, row_keys: tuple[str, str], select: Sequence[str], page_size: int) -> object:
+        if not select:
+            asked.append((row_keys, page_size))
+        return query(equal, row_keys=row_keys, select=select, page_size=page_size)
+
+    object.__setattr__(table, "query", note)
     pages, cursor = [], 0
     while cursor is not None:
         page = await service.results(one, Page(cursor=cursor, limit=1000))
         pages.append(page.lines)
         cursor = page.next_cursor
     assert len(pages) == 2
+    keys = [batch_row_key(index) for index in (0, 3, 4)]
+    assert asked == [((keys[0], keys[1]), 3), ((keys[1], keys[2]), 1)]  # nothing that the answer does not hold
     assert [json.loads(line)["id"] for lines in pages for line in lines] == list(range(1, 13))
 
 
