@@ -42,6 +42,9 @@ DEVELOPMENT_STORAGE = (
 """What `UseDevelopmentStorage=true` stands for: the emulator's published account
 (https://learn.microsoft.com/azure/storage/common/storage-connect-azurite)."""
 
+_NOT_THERE = ("ResourceNotFound", "EntityNotFound", "MessageNotFound")
+"""The storage service's own words. A gateway's 404 says nothing of a row, whose message must not be thrown out."""
+
 _NO_ECHO = {"Prefer": "return-no-content"}
 """An insert is answered with the whole entity otherwise: for 100 000 IDs, half of its time."""
 
@@ -139,7 +142,7 @@ class AzureStorage:
             self._created = False
             return StorageUnavailable("a table or queue is missing; the next call creates it")
         match error.status_code:
-            case 404:
+            case 404 if any(name in code for name in _NOT_THERE):
                 return NotFound(_one_line(error))
             case 409 if "EntityAlreadyExists" in code:
                 return AlreadyExists(_one_line(error))

@@ -244,6 +244,24 @@ async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
     assert "\n" not in str(caught.value)
 
 
+async def test_a_gateways_404_does_not_mean_that_a_row_is_missing() -> None:
+    """What has no row is thrown out of its lane: only storage itself may say so."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as gateway:
+        port = gateway.sockets[0].getsockname()[1]
+        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(port)))
+        one._created = True
+        with pytest.raises(StorageUnavailable):
+            await one.ingestions.get("a", "a")
+        await one.close()
+
+
 async def test_tables_that_vanish_are_made_again(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Storage whose data was deleted while the service runs needs no restart of the service."""
     with azurite(tmp_path_factory.mktemp("own")) as emulator:
