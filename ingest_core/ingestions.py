@@ -37,8 +37,12 @@ class Ingestions:
 
     async def read(self, ingestion_id: UUID) -> Ingestion:
         """Read all but the IDs. Raises `NotFound`."""
+        return (await self.read_version(ingestion_id))[0]
+
+    async def read_version(self, ingestion_id: UUID) -> tuple[Ingestion, str]:
+        """The same, with its ETag. Raises `NotFound`."""
         stored = await self._table.get(str(ingestion_id), str(ingestion_id), select=rows.INGESTION)
-        return rows.decode_ingestion(stored.entity)
+        return rows.decode_ingestion(stored.entity), stored.etag
 
     async def read_whole(self, ingestion_id: UUID) -> tuple[Ingestion, list[int]]:
         """Read the ingestion and all its IDs. Raises `NotFound`."""

@@ -7,13 +7,14 @@ idempotency key may hold a `202` for it.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4, uuid5
 
 from ingest_core import views
 from ingest_core.batching import batches
 from ingest_core.contract import IngestRequest
-from ingest_core.errors import AlreadyExists, NotFound, Problem
+from ingest_core.errors import AlreadyExists, Changed, NotFound, Problem
 from ingest_core.ingestions import Ingestions
 from ingest_core.lanes import Lanes
 from ingest_core.models import Ingestion
@@ -129,18 +130,26 @@ class Service:
         try:
             await self._ingestions.insert(ingestion, request.ids)
         except AlreadyExists:
-            existing = await self._ingestions.read(ingestion_id)
-            if existing.digest != ingestion.digest:
-                raise Problem(
-                    409,
-                    "Idempotency-Key was used for another request",
-                    "Send the same ids and priority as the first time, or a new key.",
-                ) from None
-            if existing.slot:  # it was dispatched, so its message is, or was, in its queue
-                return
-        # For a row that was there already, its first caller may have died here; a second message is swept away.
+            await self._accept_again(ingestion)
+            return
         await self._lanes.put(request.priority, ingestion_id)
         log.info("ingestion.accepted ingestion_id=%s lane=%s ids=%d", ingestion_id, request.priority, len(request.ids))
+
+    async def _accept_again(self, ingestion: Ingestion) -> None:
+        """See that a row that was there already has its message: its first caller may have died before the put."""
+        existing, etag = await self._ingestions.read_version(ingestion.ingestion_id)
+        if existing.digest != ingestion.digest:
+            raise Problem(
+                409,
+                "Idempotency-Key was used for another request",
+                "Send the same ids and priority as the first time, or a new key.",
+            )
+        # It was dispatched, or a message was put again, so one is in its queue; a third would have to be swept away.
+        if existing.slot or existing.queued_at != existing.created_at:
+            return
+        await self._lanes.put(existing.priority, existing.ingestion_id)
+        with suppress(Changed):  # dispatched, or noted, meanwhile
+            await self._ingestions.queued_again(replace(existing, queued_at=self._clock.now()), etag=etag)
 
     async def _find(self, ingestion_id: str) -> Ingestion:
         try:

@@ -121,6 +121,19 @@ async def test_a_row_without_a_message_gets_one_when_the_caller_tries_again(host
     assert len(host.texts("ingest-high")) == 1
 
 
+async def test_a_caller_who_asks_again_and_again_leaves_two_messages(host: Host) -> None:
+    """Each one more would have to be swept away in a slot that others wait for."""
+    one = await host.post([1], key="k")
+    for _ in range(20):
+        host.clock.seconds += 1
+        assert await host.post([1], key="k") == one
+    assert len(host.texts("ingest-high")) == 2
+    await host.post([2])
+    await host.ticks(3)
+    assert host.source.ids() == [1, 2]
+    assert not host.texts("ingest-high")
+
+
 async def test_records_tell_how_each_batch_went(host: Host) -> None:
     """In pages, the batches that have not ended included."""
     host.source.answers[4] = [AttemptFailed("boom")]

@@ -144,11 +144,11 @@ class Caller:
 
 
 def schedules() -> Iterator[str]:
-    """Every order in which two callers can take their steps; each takes four at most."""
-    yield from ("".join(turns) for turns in product("ab", repeat=8) if turns.count("a") == 4)
+    """Every order in which two callers can take their steps; each takes five at most."""
+    yield from ("".join(turns) for turns in product("ab", repeat=10) if turns.count("a") == 5)
 
 
-@pytest.mark.parametrize("dies_at", [None, 0, 1, 2, 3])
+@pytest.mark.parametrize("dies_at", [None, 0, 1, 2, 3, 4])
 @pytest.mark.parametrize("second_ids", [IDS, [5, 6]], ids=["same_values", "other_values"])
 async def test_every_interleaving_of_two_callers_gives_one_ingestion(
     tmp_path: Path, dies_at: int | None, second_ids: list[int]
