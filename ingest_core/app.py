@@ -20,7 +20,7 @@ from ingest_core.lanes import Lanes
 from ingest_core.ports import Clock, Source, Storage
 from ingest_core.recovery import recover
 from ingest_core.service import Service
-from ingest_core.settings import Settings, read_settings, schedule_of
+from ingest_core.settings import Settings, read_settings, schedule_of, unknown_settings
 from ingest_core.settlement import Rules, Settlement
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,8 @@ class App:
         self._core: Core | None = None
         self._settings: Settings | None = None
         self._problems = ""
+        for name in unknown_settings(environ):
+            log.warning("setting.unknown %s: this service has no setting of that name", name)
         try:
             self._settings = read_settings(environ)
         except InvalidSettings as error:
@@ -141,6 +143,7 @@ class App:
         if self._core is None and self._settings is not None:
             try:
                 self._core = _build(self._settings)
+                log.info("service.assembled %s", _in_words(self._settings))
             except InvalidSettings as error:
                 self._settings = None
                 self._refuse(error)
@@ -150,6 +153,14 @@ class App:
         self._problems = "; ".join(error.problems)
         for problem in error.problems:
             log.error("setting.wrong %s", problem)
+
+
+def _in_words(settings: Settings) -> str:
+    """What an operator wants to be sure of; a URL and headers may hold keys."""
+    return (
+        f"source={settings.source} interval_seconds={settings.interval:g} lease_seconds={settings.lease_seconds:g}"
+        f" batch_size={settings.batch_size}"
+    )
 
 
 def _build(settings: Settings) -> Core:

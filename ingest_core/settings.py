@@ -6,14 +6,20 @@ problems and reports them on every call.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from ingest_core.errors import InvalidSettings
 from ingest_core.source_request import check_url_template, parse_headers
 
 DEFAULT_SCHEDULE = "*/5 * * * * *"
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_DAYS = "sun|mon|tue|wed|thu|fri|sat"
+_SCHEDULE_FIELDS = ((59, ""), (59, ""), (23, ""), (31, ""), (12, _MONTHS), (6, _DAYS))
+"""The largest number in each NCRONTAB field, and the names it knows by their beginning."""
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -36,7 +42,6 @@ class Settings(BaseModel):
 
     connection_string: str = Field(alias="AzureWebJobsStorage")
     interval: Seconds = Field(5, alias="INGEST_INTERVAL_SECONDS", ge=0.1, le=3600)
-    lease: Seconds = Field(0, alias="INGEST_LEASE_SECONDS", ge=0, le=86_400)
     batch_size: int = Field(3, alias="INGEST_BATCH_SIZE", ge=1, le=100)
     max_ids: int = Field(100_000, alias="INGEST_MAX_IDS", ge=1, le=200_000)
     max_attempts: int = Field(5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=20)
@@ -45,18 +50,20 @@ class Settings(BaseModel):
     source_url: Annotated[str, AfterValidator(_url_template)] = Field("", alias="INGEST_SOURCE_URL")
     source_headers: Annotated[str, AfterValidator(_headers)] = Field("", alias="INGEST_SOURCE_HEADERS")
     source_timeout: Seconds = Field(10, alias="INGEST_SOURCE_TIMEOUT_SECONDS", ge=0.1, le=300)
+    lease: Seconds = Field(0, alias="INGEST_LEASE_SECONDS", ge=0, le=86_400)
     max_retry_after: Seconds = Field(3600, alias="INGEST_MAX_RETRY_AFTER_SECONDS", ge=1, le=86_400)
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.lease and self.lease < self.interval + self.source_timeout + 2:
+    @field_validator("lease")
+    @classmethod
+    def _outlasts_a_batch(cls, lease: float, known: ValidationInfo) -> float:
+        """Judge it by what was declared before and is valid: a wrong setting hides no other one's problem."""
+        least = known.data.get("interval", 0.1) + known.data.get("source_timeout", 0.1) + 2
+        if lease and lease < least:
             raise ValueError(
-                "INGEST_LEASE_SECONDS: must be at least INGEST_INTERVAL_SECONDS + INGEST_SOURCE_TIMEOUT_SECONDS + 2"
-                f" = {self.interval + self.source_timeout + 2:g}, or a second host could take a batch that still runs"
+                "must be at least INGEST_INTERVAL_SECONDS + INGEST_SOURCE_TIMEOUT_SECONDS + 2"
+                f" = {least:g}, or a second host could take a batch that still runs"
             )
-        if self.source == "http" and not self.source_url:
-            raise ValueError("INGEST_SOURCE_URL: must be set when INGEST_SOURCE is http")
-        return self
+        return lease
 
     @property
     def lease_seconds(self) -> float:
@@ -66,30 +73,58 @@ class Settings(BaseModel):
 
 def read_settings(values: Mapping[str, str]) -> Settings:
     """Read the settings; an empty value counts as unset. Raises `InvalidSettings` with every problem."""
-    problems = [] if schedule_is_valid(values) else ["INGEST_SCHEDULE: must be five or six NCRONTAB fields"]
     given = {name: value.strip() for name, value in values.items() if value.strip()}
-    names = {field.alias for field in Settings.model_fields.values()}
+    problems = []
+    if not _is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
+        problems.append(f"INGEST_SCHEDULE: must be five or six NCRONTAB fields, like {DEFAULT_SCHEDULE}")
+    source, url = given.get("INGEST_SOURCE"), given.get("INGEST_SOURCE_URL")
+    if source == "http" and not url:
+        problems.append("INGEST_SOURCE_URL: must be set when INGEST_SOURCE is http")
+    if url and not source:  # made-up items would be taken for the API's
+        problems.append(
+            "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is: to http, or to simulated to leave it out"
+        )
+    names = {str(field.alias) for field in Settings.model_fields.values()}
     try:
         settings = Settings.model_validate({name: value for name, value in given.items() if name in names})
     except ValidationError as error:
-        problems += [_problem(str(entry["loc"][0] if entry["loc"] else ""), entry["msg"]) for entry in error.errors()]
+        problems += [_problem(entry) for entry in error.errors(include_url=False)]
     if problems:
         raise InvalidSettings(problems)
     return settings
 
 
+def unknown_settings(values: Mapping[str, str]) -> list[str]:
+    """Names that look like ours and are not: misspelt ones, most likely."""
+    known = {"INGEST_SCHEDULE"} | {field.alias for field in Settings.model_fields.values()}
+    return sorted(name for name in values if name.upper().startswith("INGEST_") and name not in known)
+
+
 def schedule_of(values: Mapping[str, str]) -> str:
     """The dispatch timer's NCRONTAB expression; the default where the given one cannot be meant as one."""
     text = values.get("INGEST_SCHEDULE", "").strip()
-    return text if text and schedule_is_valid(values) else DEFAULT_SCHEDULE
+    return text if _is_schedule(text) else DEFAULT_SCHEDULE
 
 
-def schedule_is_valid(values: Mapping[str, str]) -> bool:
-    """Whether the schedule is unset, or five or six fields of NCRONTAB characters."""
-    text = values.get("INGEST_SCHEDULE", "").strip()
-    return not text or (5 <= len(text.split()) <= 6 and re.fullmatch(r"[0-9A-Za-z*/, \t-]+", text) is not None)
+def _is_schedule(text: str) -> bool:
+    """Whether the host would take it, so far as this can be told without its parser."""
+    fields = text.split()
+    return len(fields) in (5, 6) and all(map(_is_field, fields, _SCHEDULE_FIELDS[-len(fields) :]))
 
 
-def _problem(name: str, message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"{name}: {message[0].lower()}{message[1:]}" if name else message
+def _is_field(text: str, limits: tuple[int, str]) -> bool:
+    most, names = limits
+    value = rf"(?:\d+|(?:{names})[a-z]*)" if names else r"\d+"
+    item = rf"(?:\*|{value}(?:-{value})?)(?:/\d+)?"
+    if re.fullmatch(f"{item}(?:,{item})*", text, re.ASCII | re.IGNORECASE) is None:
+        return False
+    return all(int(number) <= most for number in re.findall(r"(?<![/\d])\d+", text))  # a step may be larger
+
+
+def _problem(entry: ErrorDetails) -> str:
+    """Name and message of one error, in a line that says what the value must be."""
+    if entry["type"] == "missing":
+        message = "must be set, to the connection string of a storage account"
+    else:
+        message = entry["msg"].removeprefix("Value error, ").replace("Input should", "must").partition(", unable")[0]
+    return f"{entry['loc'][0]}: {message}"

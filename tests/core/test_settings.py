@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest_core.errors import InvalidSettings
-from ingest_core.settings import DEFAULT_SCHEDULE, read_settings, schedule_of
+from ingest_core.settings import DEFAULT_SCHEDULE, read_settings, schedule_of, unknown_settings
 
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
@@ -55,12 +55,13 @@ def test_storage_must_be_given() -> None:
         ("INGEST_SOURCE_TIMEOUT_SECONDS", "0"), ("INGEST_SOURCE_URL", "ftp://example.com/{id}"),
         ("INGEST_SOURCE_URL", "https://example.com/"), ("INGEST_SOURCE_HEADERS", "Bearer secret"),
         ("INGEST_MAX_RETRY_AFTER_SECONDS", "0"), ("INGEST_SCHEDULE", "whenever"), ("INGEST_SCHEDULE", "00:00:05"),
-        ("INGEST_SCHEDULE", "%UNSET%"),
+        ("INGEST_SCHEDULE", "%UNSET%"), ("INGEST_SCHEDULE", "60 * * * * *"), ("INGEST_SCHEDULE", "a b c d e f"),
+        ("INGEST_SCHEDULE", "* 24 * * *"), ("INGEST_SCHEDULE", "* * * * * 7"), ("INGEST_SCHEDULE", "*/ * * * * *"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_reported_by_name(name: str, value: str) -> None:
     """In one line that says what it must be, without its value: that may be a secret."""
-    (line,) = problems(**{name: value})
+    (line,) = problems(**{"INGEST_SOURCE": "simulated", name: value})
     assert line.startswith(f"{name}: ")
     assert "\n" not in line
     assert "secret" not in line
@@ -74,12 +75,38 @@ def test_every_wrong_setting_is_reported_at_once() -> None:
     ]  # fmt: skip
 
 
+def test_a_wrong_setting_hides_no_other() -> None:
+    """Also where one is judged by another."""
+    found = problems(INGEST_BATCH_SIZE="0", INGEST_LEASE_SECONDS="16", INGEST_SOURCE="http")
+    assert [text.split(":")[0] for text in found] == [
+        "INGEST_SOURCE_URL", "INGEST_BATCH_SIZE", "INGEST_LEASE_SECONDS",
+    ]  # fmt: skip
+    (about_the_number,) = problems(INGEST_INTERVAL_SECONDS="soon", INGEST_LEASE_SECONDS="13")
+    assert about_the_number == "INGEST_INTERVAL_SECONDS: must be a valid number"
+
+
 def test_the_http_source_needs_a_url() -> None:
     """It has no default."""
     assert problems(INGEST_SOURCE="http")[0].startswith("INGEST_SOURCE_URL: ")
 
 
-@pytest.mark.parametrize("schedule", ["*/1 * * * * *", "0 */5 * * * MON-FRI", "* * * * *"])
+def test_a_url_needs_the_http_source() -> None:
+    """Or made-up items would be taken for the API's; who wants those says so."""
+    url = {"INGEST_SOURCE_URL": "https://api.example.com/{id}"}
+    assert problems(**url)[0].startswith("INGEST_SOURCE: ")
+    assert read_settings({**STORAGE, **url, "INGEST_SOURCE": "simulated"}).source == "simulated"
+
+
+def test_a_misspelt_name_is_noticed() -> None:
+    """It would leave a default in force."""
+    assert unknown_settings({**STORAGE, "INGEST_INTERVAL": "1", "INGEST_MAX_IDS": "9", "INGEST_SCHEDULE": ""}) == [
+        "INGEST_INTERVAL"
+    ]
+
+
+@pytest.mark.parametrize(
+    "schedule", ["*/1 * * * * *", "0 */5 * * * MON-FRI", "* * * * *", "0,30 5-10 */90 1 january,3 sun"]
+)
 def test_a_schedule_is_taken_as_given(schedule: str) -> None:
     """Five or six fields."""
     assert schedule_of({"INGEST_SCHEDULE": schedule}) == schedule
