@@ -141,6 +141,7 @@ async def health(context: Context, _: Request) -> Answer:
         "waiting": found.waiting,
         "last_start": found.last_start or None,
         "paused": found.paused or None,
+        "paused_until": found.paused_until.isoformat() if found.paused_until else None,
     }
     return Answer(status=200, body=json.dumps(fields))
 

@@ -52,7 +52,7 @@ def assemble(settings: Settings, *, storage: Storage, source: Source, clock: Clo
         return await check_health(dispatch=storage.dispatch, lanes=lanes, clock=clock, interval=interval, lease=lease)
 
     async def board() -> str:
-        return await board_text(await health(), ingestions=ingestions, lanes=lanes, clock=clock, interval=interval)
+        return await board_text(await health(), ingestions=ingestions, clock=clock, interval=interval)
 
     service = Service(ingestions=ingestions, lanes=lanes, clock=clock, batch_size=settings.batch_size)
     return Core(
@@ -104,7 +104,8 @@ class App:
                 Problem(
                     503,
                     "Storage cannot be reached",
-                    "Send the request again later, with its Idempotency-Key.",
+                    "Try again later: a POST may have taken effect all the same, so send its Idempotency-Key with it. "
+                    "The log of the service says what is wrong.",
                     headers={"Retry-After": core.context.retry_after},
                 )
             )

@@ -22,9 +22,10 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Failed:
-    """At least one ID failed in a way that another attempt may mend."""
+    """At least one ID failed in a way that another attempt may mend; `items` are what there is without one."""
 
     error: str
+    items: Sequence[Item]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ Outcome = Fetched | Failed | Held
 
 async def attempt(source: Source, ids: Sequence[int], *, timeout_seconds: float) -> Outcome:
     """Fetch all IDs concurrently, within the time for them together."""
-    return _outcome(await asyncio.gather(*(_fetch(source, item_id, timeout_seconds) for item_id in ids)))
+    return _outcome(ids, await asyncio.gather(*(_fetch(source, item_id, timeout_seconds) for item_id in ids)))
 
 
 async def _fetch(source: Source, item_id: int, timeout_seconds: float) -> Item | AttemptFailed | SourceUnavailable:
@@ -55,15 +56,17 @@ async def _fetch(source: Source, item_id: int, timeout_seconds: float) -> Item |
         return error
 
 
-def _outcome(answers: Sequence[Item | AttemptFailed | SourceUnavailable]) -> Outcome:
+def _outcome(ids: Sequence[int], answers: Sequence[Item | AttemptFailed | SourceUnavailable]) -> Outcome:
     unavailable = [answer for answer in answers if isinstance(answer, SourceUnavailable)]
     if unavailable:
         asked = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
         return Held(str(unavailable[0]), max(asked, default=None))
-    for answer in answers:
-        if isinstance(answer, AttemptFailed):
-            return Failed(str(answer))
-    return Fetched([_fitting(answer, RESULT_BYTES // len(answers)) for answer in answers if isinstance(answer, Item)])
+    items = [
+        _fitting(answer, RESULT_BYTES // len(ids)) if isinstance(answer, Item) else Item(item_id=one, error=str(answer))
+        for one, answer in zip(ids, answers, strict=True)
+    ]
+    failures = [answer for answer in answers if isinstance(answer, AttemptFailed)]
+    return Failed(str(failures[0]), items) if failures else Fetched(items)
 
 
 def _fitting(item: Item, most: int) -> Item:

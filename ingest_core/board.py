@@ -1,20 +1,21 @@
 """What the live board shows: the gate, and the front of every lane.
 
-A look costs a read of the gate, a peek per lane, and a point read for each of the few ingestions that it shows; nothing
-of it is on the path of a batch.
+Beyond a look at the service's health, it costs a point read for each of the few ingestions that it shows; nothing of it
+is on the path of a batch.
 """
 
 import asyncio
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from uuid import UUID
 
 from ingest_core.errors import NotFound
 from ingest_core.health import Health
 from ingest_core.ingestions import Ingestions
-from ingest_core.lanes import Lanes, ingestion_of
+from ingest_core.lanes import ingestion_of
 from ingest_core.models import Ingestion, Priority
-from ingest_core.ports import Clock
+from ingest_core.ports import Clock, Message
 from ingest_core.views import summary
 
 SHOWN_PER_LANE = 5
@@ -25,15 +26,16 @@ def page() -> str:
     return files("ingest_core").joinpath("board.html").read_text(encoding="utf-8")
 
 
-async def board_text(health: Health, *, ingestions: Ingestions, lanes: Lanes, clock: Clock, interval: float) -> str:
+async def board_text(health: Health, *, ingestions: Ingestions, clock: Clock, interval: float) -> str:
     """The board as JSON. Raises `StorageUnavailable`."""
-    fronts = await asyncio.gather(*(_front(lane, ingestions, lanes) for lane in Priority))
+    fronts = await asyncio.gather(*(_front(health.fronts[lane], ingestions) for lane in Priority))
     return json.dumps(
         {
             "now": clock.now().isoformat(),
             "interval": interval,
             "last_start": health.last_start or None,
             "paused": health.paused or None,
+            "paused_until": health.paused_until.isoformat() if health.paused_until else None,
             "stalled": health.stalled or None,
             "lanes": {
                 lane: {"waiting": health.waiting[lane], "front": [summary(ingestion) for ingestion in front]}
@@ -43,8 +45,8 @@ async def board_text(health: Health, *, ingestions: Ingestions, lanes: Lanes, cl
     )
 
 
-async def _front(lane: Priority, ingestions: Ingestions, lanes: Lanes) -> list[Ingestion]:
-    ids = dict.fromkeys(map(ingestion_of, await lanes.peek(lane)))  # a caller's retry may have left a second message
+async def _front(messages: Sequence[Message], ingestions: Ingestions) -> list[Ingestion]:
+    ids = dict.fromkeys(map(ingestion_of, messages))  # a caller's retry may have left a second message
     found = await asyncio.gather(*(_read(one, ingestions) for one in list(filter(None, ids))[:SHOWN_PER_LANE]))
     return [ingestion for ingestion in found if ingestion is not None]
 

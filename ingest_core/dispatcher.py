@@ -18,6 +18,7 @@ from ingest_core.errors import Changed, NotFound, StorageUnavailable
 from ingest_core.gate import RateGate
 from ingest_core.ingestions import Ingestions, Turn
 from ingest_core.lanes import Glimpse, Lanes, ingestion_of
+from ingest_core.models import Priority
 from ingest_core.ports import Clock, Message, Source
 from ingest_core.settlement import Settlement, Work
 from ingest_core.slots import LONGEST_WAIT_SECONDS, Take, Wait
@@ -106,29 +107,38 @@ class Dispatcher:
                 case Wait(seconds) if self._clock.monotonic() + seconds <= until:
                     await self._clock.sleep(seconds)  # another process may use the slot meanwhile: look again
                 case _:
+                    await self._gate.renew_pause()
                     return None
 
     async def _claim(self, glimpse: Glimpse | None, due: float) -> Work | None:
-        """Find the first unfinished ingestion and mark its batch; sweep what must not hide it from the fronts."""
+        """Find the first unfinished ingestion and mark its batch."""
         while glimpse is not None and self._gate.may_start():
-            front = 0
-            for position, message in glimpse.in_order():
-                turn = await self._read(message)
-                if turn and not turn.ingestion.finished:
-                    at_front = position == front
-                    return await self._mark(
-                        Work(turn, glimpse.lane, message, at_front=at_front, started_at=self._clock.now()), due
-                    )
-                if position != front:
-                    continue
-                if turn is None and self._gate.may_start():
-                    await self._lanes.copy_to_poison(glimpse.lane, message)
-                if not self._gate.may_start():
-                    return None
-                await self._lanes.remove_front(glimpse.lane, message)
-                front += 1
-            glimpse = await self._lanes.look()
+            if found := await self._first_unfinished(glimpse):
+                return await self._mark(found, due)
+            glimpse = await self._lanes.look()  # this one had only what was to be swept away
         return None
+
+    async def _first_unfinished(self, glimpse: Glimpse) -> Work | None:
+        """Go through the messages, oldest first; sweep those away that lie at the front and stand for no work."""
+        front = 0
+        for position, message in glimpse.in_order():
+            turn = await self._read(message)
+            if turn and not turn.ingestion.finished:
+                return Work(turn, glimpse.lane, message, at_front=position == front, started_at=self._clock.now())
+            if position == front:
+                if not await self._sweep(glimpse.lane, message, foreign=turn is None):
+                    return None
+                front += 1
+        return None
+
+    async def _sweep(self, lane: Priority, message: Message, *, foreign: bool) -> bool:
+        """Remove the front message; False, with nothing done, once the start budget is spent: others may sweep too."""
+        if foreign and self._gate.may_start():
+            await self._lanes.copy_to_poison(lane, message)
+        if not self._gate.may_start():
+            return False
+        await self._lanes.remove_front(lane, message)
+        return True
 
     async def _read(self, message: Message) -> Turn | None:
         ingestion_id = ingestion_of(message)
@@ -161,7 +171,7 @@ class Dispatcher:
     async def _run(self, work: Work, due: float) -> bool:
         """Start the batch at the due instant and settle what comes of it; False when it was not started."""
         if work.flight.attempts > MAX_STARTS:
-            await self._settlement.fail(work, f"started {MAX_STARTS} times without an end")
+            await self._settlement.wear_out(work, f"started {MAX_STARTS} times without an end")
             return False
         while (left := due - self._clock.monotonic()) > 0:  # an event loop may wake early
             await self._clock.sleep(left)

@@ -13,6 +13,7 @@ from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavaila
 from ingest_core.ports import Clock, Entity, Stored, Table
 from ingest_core.slots import (
     LONGEST_CALL_SECONDS,
+    LONGEST_WAIT_SECONDS,
     START_BUDGET_SECONDS,
     Busy,
     GateRow,
@@ -90,6 +91,20 @@ class RateGate:
         """Nobody may start for this long, counted from now."""
         self._close_until(max(self._free_at, self._clock.monotonic() + seconds))
         self._own = replace(self._own, pause=reason)
+
+    async def renew_pause(self) -> None:
+        """Write down how much of a pause is left, every ten seconds or so. Raises `StorageUnavailable`.
+
+        Whoever starts anew counts from the version that it finds: without this, a restart would begin an hour's
+        `Retry-After` again.
+        """
+        left = self._free_at - self._clock.monotonic()
+        if (
+            isinstance(self._view, Incumbent)
+            and left > self._interval
+            and self._view.row.hold_seconds - left > LONGEST_WAIT_SECONDS
+        ):
+            await self._write(replace(self._own, hold_seconds=left))
 
     def outrun(self, slot: int) -> None:
         """Continue behind a slot that this gate has not granted yet: storage has lost the take."""

@@ -1,6 +1,7 @@
 """Whether the service does its job: storage answers, and work that waits is started."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,7 +9,7 @@ from ingest_core.errors import NotFound
 from ingest_core.gate import PARTITION_KEY, ROW_KEY, decode
 from ingest_core.lanes import Lanes
 from ingest_core.models import Priority
-from ingest_core.ports import Clock, Table
+from ingest_core.ports import Clock, Message, Table
 from ingest_core.slots import GateRow
 
 PATIENCE_SECONDS = 60.0
@@ -16,15 +17,21 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How the service stands. `stalled` says why nothing moves, or is empty.
+    """How the service stands. `stalled` says why nothing moves, or is empty; so does `paused`, for a while.
 
-    `waiting` counts the messages of each lane, at most 32, repeated ones once.
+    `fronts` are the front messages of each lane, at most 32.
     """
 
     stalled: str
-    waiting: dict[str, int]
+    fronts: Mapping[Priority, Sequence[Message]]
     last_start: str
-    paused: str
+    paused: str = ""
+    paused_until: datetime | None = None
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many ingestions wait in each lane, the running one included; a repeated message counts once."""
+        return {lane.value: len({message.text for message in front}) for lane, front in self.fronts.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +50,13 @@ async def check_health(*, dispatch: Table, lanes: Lanes, clock: Clock, interval:
     fronts = await asyncio.gather(*(lanes.peek(lane) for lane in Priority))
     waiting_since = min((message.inserted_on for front in fronts for message in front), default=None)
     now = clock.now()
+    paused_until = gate.open_at if gate.open_at and now < gate.open_at else None
     return Health(
         stalled=_stalled(gate, waiting_since, now, timedelta(seconds=interval + lease + PATIENCE_SECONDS)),
-        waiting={
-            lane.value: len({message.text for message in front}) for lane, front in zip(Priority, fronts, strict=True)
-        },
+        fronts=dict(zip(Priority, fronts, strict=True)),
         last_start=gate.row.started_at,
-        paused=gate.row.pause if gate.open_at and now < gate.open_at else "",
+        paused=gate.row.pause if paused_until else "",
+        paused_until=paused_until,
     )
 
 

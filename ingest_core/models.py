@@ -46,7 +46,11 @@ class Flight:
 
 @dataclass(frozen=True, kw_only=True)
 class Ingestion:
-    """An accepted request, without its IDs. `slot` is the fencing token of the latest start of any of its batches."""
+    """An accepted request, without its IDs.
+
+    `finished_batches` is the cursor; `failed` the bitmap of the failed ones among them; `error_count` the number of IDs
+    that ended with an error. `slot` is the fencing token of the latest start of any of its batches.
+    """
 
     ingestion_id: UUID
     priority: Priority
@@ -58,6 +62,7 @@ class Ingestion:
     retry_of: UUID | None = None
     finished_batches: int = 0
     failed: bytes = b""
+    error_count: int = 0
     slot: int = 0
     flight: Flight | None = None
 
@@ -116,14 +121,20 @@ class Ingestion:
         flight = self._in_flight()
         return replace(self, flight=replace(flight, attempts=flight.attempts - 1, error=error, held_until=until))
 
-    def batch_ended(self, *, failed: bool) -> "Ingestion":
-        """The cursor's batch has ended, and the cursor moves on."""
+    def batch_ended(self, *, failed: bool, error_count: int = 0) -> "Ingestion":
+        """The cursor's batch has ended, so many of its IDs with an error, and the cursor moves on."""
         bitmap = bytearray(self.failed)
         if failed:
             byte, bit = divmod(self.finished_batches, 8)
             bitmap.extend(bytes(max(0, byte + 1 - len(bitmap))))
             bitmap[byte] |= 1 << bit
-        return replace(self, finished_batches=self.finished_batches + 1, failed=bytes(bitmap), flight=None)
+        return replace(
+            self,
+            finished_batches=self.finished_batches + 1,
+            failed=bytes(bitmap),
+            error_count=self.error_count + error_count,
+            flight=None,
+        )
 
     def _in_flight(self) -> Flight:
         if self.flight is None:

@@ -29,6 +29,7 @@ STATE = (
     "finished_batches",
     "unfinished",
     "failed",
+    "error_count",
     "attempts",
     "failures",
     "triggered_at",
@@ -108,6 +109,7 @@ def encode_state(ingestion: Ingestion) -> Entity:
         "finished_batches": ingestion.finished_batches,
         "unfinished": not ingestion.finished,
         "failed": ingestion.failed,
+        "error_count": ingestion.error_count,
         "attempts": flight.attempts if flight else 0,
         "failures": flight.failures if flight else 0,
         "triggered_at": flight.triggered_at.isoformat() if flight else "",
@@ -130,6 +132,7 @@ def decode_ingestion(entity: Entity) -> Ingestion:
         retry_of=UUID(retry_of) if retry_of else None,
         finished_batches=_number(entity, "finished_batches"),
         failed=cast("bytes", entity["failed"]),
+        error_count=_number(entity, "error_count"),
         slot=_number(entity, "slot"),
         flight=_decode_flight(entity),
     )

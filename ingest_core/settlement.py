@@ -75,8 +75,8 @@ class Settlement:
         match outcome:
             case Fetched(items):
                 await self._end(work, self._record(work, Status.COMPLETED, items=items))
-            case Failed(error) if work.flight.failures + 1 >= self._rules.max_attempts:
-                await self.fail(work, error)
+            case Failed(error, items) if work.flight.failures + 1 >= self._rules.max_attempts:
+                await self._fail(work, error, items)
             case Failed(error):
                 log.warning("batch.attempt_failed %s error=%s", names(work), error)
                 await self._write(work, work.ingestion.attempt_failed(error))
@@ -88,7 +88,11 @@ class Settlement:
         log.warning("batch.given_up %s reason=preparing_took_too_long", names(work))
         await self._write(work, work.ingestion.given_up())
 
-    async def fail(self, work: Work, error: str) -> None:
+    async def wear_out(self, work: Work, error: str) -> None:
+        """End a batch that was started too often without an end."""
+        await self._fail(work, error, [Item(item_id=item_id, error=error) for item_id in work.turn.ids])
+
+    async def _fail(self, work: Work, error: str, items: Sequence[Item]) -> None:
         """End the batch as failed. The poison message goes first: it may come twice, it must not be missing."""
         ingestion = work.ingestion
         fields = {
@@ -99,7 +103,6 @@ class Settlement:
             "error": error,
         }
         await self._lanes.put_poison(work.lane, fields)
-        items = [Item(item_id=item_id, error=error) for item_id in work.turn.ids]
         await self._end(work, self._record(work, Status.FAILED, items=items, error=error))
 
     async def _hold(self, work: Work, held: Held) -> None:
@@ -115,11 +118,12 @@ class Settlement:
         await self._write(work, work.ingestion.held(held.error, until=until))
 
     async def _end(self, work: Work, record: BatchRecord) -> None:
-        ended = work.ingestion.batch_ended(failed=record.status is Status.FAILED)
+        errors = sum(bool(item.error) for item in record.items)
+        ended = work.ingestion.batch_ended(failed=record.status is Status.FAILED, error_count=errors)
         if not await self._write(work, ended, record):
             return
         taken = (record.completed_at - record.triggered_at).total_seconds()
-        log.info("batch.%s %s seconds=%.3f error=%s", record.status, names(work), taken, record.error or "-")
+        log.info("batch.%s %s seconds=%.3f ids_with_error=%d", record.status, names(work), taken, errors)
         if ended.finished:
             log.info("ingestion.%s ingestion_id=%s", ended.status, ended.ingestion_id)
             if work.at_front and self._gate.held():

@@ -86,6 +86,7 @@ def summary(ingestion: Ingestion) -> dict[str, Any]:
         "retry_of": str(ingestion.retry_of) if ingestion.retry_of else None,
         "counts": {
             "ids": ingestion.id_count,
+            "errors": ingestion.error_count,
             "batches": ingestion.batch_count,
             Status.YET_TO_START: ingestion.batch_count - ingestion.finished_batches - bool(flight),
             Status.TRIGGERED: int(bool(flight)),

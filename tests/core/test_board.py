@@ -1,12 +1,13 @@
 """Tests of the live board."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from ingest_core.board import SHOWN_PER_LANE, page
 from ingest_core.errors import SourceUnavailable
-from tests.support.fakes import Host
+from tests.support.fakes import EPOCH, Host
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ async def test_a_pause_is_shown_with_its_reason(host: Host) -> None:
     await host.tick()
     found = await board(host)
     assert found["paused"] == "the API answered 429"
+    assert found["paused_until"] == (EPOCH + timedelta(seconds=host.source.starts()[0] + 60)).isoformat()
     assert found["lanes"]["HIGH"]["front"][0]["in_flight"]["error"] == "the API answered 429"
 
 

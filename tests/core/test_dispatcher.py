@@ -168,12 +168,40 @@ async def test_a_batch_fails_after_five_attempts_and_the_lane_moves_on(host: Hos
     assert not host.texts("ingest-high")
 
 
+async def test_a_failed_batch_keeps_what_was_delivered(host: Host) -> None:
+    """Each ID has its own item or its own error."""
+    host.source.answers = {2: [AttemptFailed("boom")] * 5, 3: [ItemRejected("the API answered 404")] * 5}
+    one = await host.post([1, 2, 3])
+    await host.ticks(5)
+    page = await host.core.context.service.results(one, Page(cursor=0, limit=1))
+    assert [json.loads(line) for line in page.lines] == [
+        {"id": 1, "data": {"id": 1}}, {"id": 2, "error": "boom"}, {"id": 3, "error": "the API answered 404"},
+    ]  # fmt: skip
+    assert (await host.status(one))["counts"]["errors"] == 2
+
+
+async def test_a_long_pause_is_renewed_by_ticks(host: Host) -> None:
+    """So that a host which starts anew does not wait for all of it again."""
+    host.source.answers[1] = [SourceUnavailable("the API answered 429", retry_after_seconds=3600)]
+    await host.post([1])
+    await host.tick()
+    for _ in range(100):
+        host.clock.seconds += 5
+        assert await host.tick() is Tick.NOT_DUE
+    successor = Host(host.account, host.clock)
+    for _ in range(2 * 3600 // 5):
+        await successor.tick()
+        host.clock.seconds += 5
+    assert 3600 <= successor.source.starts()[0] - host.source.starts()[0] <= 3620
+
+
 async def test_a_rejected_id_does_not_fail_its_batch(host: Host) -> None:
     """The error is the ID's, and costs one slot."""
     host.source.answers[2] = [ItemRejected("the API answered 404")]
     one = await host.post([1, 2, 3])
     await host.tick()
-    assert (await host.status(one))["status"] == "completed"
+    status = await host.status(one)
+    assert (status["status"], status["counts"]["errors"], status["counts"]["completed"]) == ("completed", 1, 1)
 
 
 async def test_an_unavailable_api_spends_no_attempt_and_closes_the_gate(host: Host) -> None:

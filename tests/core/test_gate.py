@@ -177,6 +177,23 @@ async def test_a_pause_holds_for_everybody(process: Process, account: Account, c
     assert await Process(account, clock).due() == 60
 
 
+async def test_a_restart_does_not_begin_a_pause_again(process: Process, account: Account, clock: FakeClock) -> None:
+    """While it lasts, the incumbent writes down what is left; a later process waits little longer than that."""
+    await clock.sleep(await process.due())
+    assert await process.gate.take()
+    process.gate.started()
+    process.gate.pause(3600, "the API asked to wait")
+    await process.gate.give_back(started=True)
+    writes = set()
+    for _ in range(600):
+        await clock.sleep(5)
+        await process.gate.renew_pause()
+        writes.add(account.table("dispatch")["gate", "gate"].etag)
+    assert len(writes) == pytest.approx(3000 / 15, abs=2)
+    assert 600 <= await Process(account, clock).due() <= 615
+    assert await process.due() == 600
+
+
 async def test_a_pause_whose_write_was_refused_is_written_again(
     process: Process, account: Account, clock: FakeClock
 ) -> None:

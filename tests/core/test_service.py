@@ -51,7 +51,7 @@ async def test_a_new_ingestion_has_not_started(host: Host) -> None:
     assert {batch["status"] for batch in status["batches"]} == {"yet_to_start"}
     assert len({UUID(batch["batch_id"]) for batch in status["batches"]}) == 2
     assert status["counts"] == {
-        "ids": 5, "batches": 2, "yet_to_start": 2, "triggered": 0, "completed": 0, "failed": 0,
+        "ids": 5, "errors": 0, "batches": 2, "yet_to_start": 2, "triggered": 0, "completed": 0, "failed": 0,
     }  # fmt: skip
 
 
