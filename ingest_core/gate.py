@@ -69,7 +69,7 @@ class RateGate:
         self._free_at = due(self._view, interval=self._interval)
         self._asked_at = self._clock.monotonic()
         row = self._view.row
-        return await self._write(replace(row, slot=row.slot + 1, hold_seconds=self._lease))
+        return await self._write(replace(row, slot=row.slot + 1, hold_seconds=self._lease, pause=""))
 
     def may_start(self) -> bool:
         """Whether the start budget lasts: a stalled starter must give up while its lease keeps others away."""

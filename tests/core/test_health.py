@@ -64,3 +64,19 @@ async def test_a_pause_that_the_api_asked_for_is_no_fault(host: Host) -> None:
     assert (await health(host)).paused == ""
     host.clock.seconds += PATIENCE
     assert (await health(host)).stalled
+
+
+async def test_a_pause_is_over_when_the_next_batch_starts(host: Host) -> None:
+    """Its lease is not a pause."""
+    host.source.answers[1] = [SourceUnavailable("the API answered 429", retry_after_seconds=30)]
+    await host.post([1])
+    await host.tick()
+    host.clock.seconds += 40
+    paused = []
+
+    async def look(_: int) -> None:
+        paused.append((await health(host)).paused)
+
+    host.source.on_fetch = look
+    await host.tick()
+    assert paused == [""]
