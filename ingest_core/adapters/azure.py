@@ -1,6 +1,7 @@
 """Storage on Azure Tables and Queues (or Azurite): the only place that knows their clients and their errors."""
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -74,11 +75,15 @@ def connect() -> AsyncHttpTransport:  # type: ignore[type-arg] # as above
 
 
 class AzureStorage:
-    """The service's tables and queues in one account; created when first used, and again should they vanish."""
+    """The service's tables and queues in one account; created when first used, and again should they vanish.
+
+    Raises `ValueError` for what is not a connection string.
+    """
 
     def __init__(self, connection_string: str, *, transport: Connect = connect) -> None:
         if connection_string.strip().rstrip(";").lower() == "usedevelopmentstorage=true":
             connection_string = DEVELOPMENT_STORAGE
+        _check_key(connection_string)
         self._tables = TableServiceClient.from_connection_string(
             connection_string, transport=transport(), retry_total=2, retry_backoff_factor=0.1
         )
@@ -255,6 +260,14 @@ class AzureQueue:
     async def release(self, message: Received) -> None:
         async with self._storage.call():
             await self._client.update_message(message.message_id, message.pop_receipt, visibility_timeout=0)
+
+
+def _check_key(connection_string: str) -> None:
+    """The clients find out at their first call only, and blame storage. Raises `ValueError`."""
+    for part in connection_string.split(";"):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "accountkey":
+            b64decode(value.strip(), validate=True)
 
 
 def _exists(error: BaseException) -> bool:

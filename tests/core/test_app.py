@@ -147,9 +147,10 @@ async def test_wrong_settings_are_named_by_every_call(caplog: pytest.LogCaptureF
     assert [message.split()[1] for message in caplog.messages[:2]] == ["AzureWebJobsStorage:", "INGEST_BATCH_SIZE:"]
 
 
-async def test_a_connection_string_that_is_none_is_a_wrong_setting() -> None:
+@pytest.mark.parametrize("text", ["secret", "AccountName=a;AccountKey=secret!;EndpointSuffix=localhost"])
+async def test_a_connection_string_that_is_none_is_a_wrong_setting(text: str) -> None:
     """Found when it is first used, and reported like the others, without its text."""
-    app = App({"AzureWebJobsStorage": "secret"})
+    app = App({"AzureWebJobsStorage": text})
     fields = assert_problem(await app.handle(api.health, Request()), 503)
     assert "AzureWebJobsStorage" in fields["detail"]
     assert "secret" not in fields["detail"]
