@@ -128,6 +128,9 @@ class AzureStorage:
             raise StorageUnavailable(f"storage did not answer within {CALL_SECONDS:g} s") from error
         except (AzureError, aiohttp.ClientError, OSError) as error:
             raise StorageUnavailable(f"storage cannot be reached: {_one_line(error)}") from error
+        except Exception as error:
+            # What the clients make of an answer that is none of storage's, a gateway's page for example.
+            raise StorageUnavailable(f"storage's answer cannot be read ({type(error).__name__})") from error
 
     async def _create(self) -> None:
         async with self._creating:

@@ -244,21 +244,24 @@ async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
     assert "\n" not in str(caught.value)
 
 
-async def test_a_gateways_404_does_not_mean_that_a_row_is_missing() -> None:
+@pytest.mark.parametrize("answer", [b"404 Not Found", b"200 OK"])
+async def test_a_gateways_page_says_nothing_of_a_row(answer: bytes) -> None:
     """What has no row is thrown out of its lane: only storage itself may say so."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+        writer.write(b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>" % answer)
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as gateway:
+    async with await asyncio.start_server(say, "127.0.0.1", 0) as gateway:
         port = gateway.sockets[0].getsockname()[1]
-        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(port)))
+        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10001", str(port)).replace("10002", str(port)))
         one._created = True
         with pytest.raises(StorageUnavailable):
             await one.ingestions.get("a", "a")
+        with pytest.raises(StorageUnavailable):
+            await one.lanes[Priority.HIGH].peek()
         await one.close()
 
 
