@@ -28,7 +28,7 @@ from ingest_core.slots import (
 
 log = logging.getLogger(__name__)
 
-TRIES = 2
+TRIES = 3
 """Of giving the gate back: after a refusal the others know of no pause, and start when the lease is over."""
 
 PARTITION_KEY = ROW_KEY = "gate"

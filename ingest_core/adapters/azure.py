@@ -23,6 +23,10 @@ from ingest_core.slots import LONGEST_CALL_SECONDS
 CALL_SECONDS = LONGEST_CALL_SECONDS
 """A storage call that takes longer counts as failed, its retries included."""
 
+QUERY_SECONDS = 10.0
+"""A page of a query may take longer: the service looks for five seconds before it answers with what it has found
+(https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination)."""
+
 IDLE_CONNECTION_SECONDS = 3.0
 """Azurite closes a connection after 5 s without a request; one that is reused just then would fail."""
 
@@ -115,17 +119,17 @@ class AzureStorage:
         await self._queues.close()
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
+    async def call(self, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
         """The surroundings of every storage call: what it uses exists, it ends in time, and its errors are ours."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 if not self._created:
                     await self._create()
                 yield
         except HttpResponseError as error:
             raise self._translated(error) from error
         except TimeoutError as error:
-            raise StorageUnavailable(f"storage did not answer within {CALL_SECONDS:g} s") from error
+            raise StorageUnavailable(f"storage did not answer within {seconds:g} s") from error
         except (AzureError, aiohttp.ClientError, OSError) as error:
             raise StorageUnavailable(f"storage cannot be reached: {_one_line(error)}") from error
         except Exception as error:
@@ -208,7 +212,7 @@ class AzureTable:
             " and ".join(conditions), select=_with_timestamp(select), results_per_page=page_size
         ).by_page()
         while True:
-            async with self._storage.call():
+            async with self._storage.call(QUERY_SECONDS):
                 try:
                     page = await anext(pages)
                 except StopAsyncIteration:

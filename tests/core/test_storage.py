@@ -265,6 +265,23 @@ async def test_a_gateways_page_says_nothing_of_a_row(answer: bytes) -> None:
         await one.close()
 
 
+async def test_a_query_may_take_as_long_as_the_service_looks() -> None:
+    """Five seconds a page, where few of many rows match: recovery reads the whole table."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(5)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"value":[]}')
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(say, "127.0.0.1", 0) as slow:
+        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(slow.sockets[0].getsockname()[1])))
+        one._created = True
+        assert [found async for found in one.ingestions.query({"unfinished": True})] == []
+        await one.close()
+
+
 async def test_tables_that_vanish_are_made_again(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Storage whose data was deleted while the service runs needs no restart of the service."""
     with azurite(tmp_path_factory.mktemp("own")) as emulator:
