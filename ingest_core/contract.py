@@ -6,6 +6,7 @@ Strict, as a wrong ID costs a call of the external API: no number is rounded, no
 import hashlib
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,20 +110,22 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
         return dict(pairs)
 
     def refuse_constant(name: str) -> Any:  # noqa: ANN401 # json.loads takes any value from it
-        raise ValueError(f"{name} is not JSON")
+        raise _not_json(f"{name} is no JSON value")
 
     if not body.strip():
-        raise _not_json("the body is empty")
+        raise _not_json("it is empty")
+    if body.startswith(BOM_UTF8):
+        raise _not_json("it begins with a byte order mark")
     try:
         value = json.loads(body.decode(), object_pairs_hook=to_object, parse_constant=refuse_constant)
     except UnicodeDecodeError as error:
-        raise _not_json(f"the body is not UTF-8 (byte {error.start})") from error
+        raise _not_json(f"it is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise _not_json(f"{error.msg} (line {error.lineno}, column {error.colno})") from error
     except RecursionError as error:
-        raise _not_json("the body is nested too deeply") from error
-    except ValueError as error:  # NaN, or an integer of thousands of digits
-        raise _not_json(str(error).split(";")[0]) from error
+        raise _not_json("it is nested too deeply") from error
+    except ValueError as error:  # json.JSONDecodeError is one too: this comes last
+        raise _not_json("it has an integer of thousands of digits") from error
     if not isinstance(value, dict) or len(value) == len(outermost):
         return value, []
     counts = Counter(name for name, _ in outermost)
@@ -130,7 +133,7 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
 
 
 def _not_json(reason: str) -> Problem:
-    return Problem(400, "Body is not JSON", f"Send a JSON object in UTF-8 without a byte order mark: {reason}.")
+    return Problem(400, "Body is not JSON", f"The body cannot be read: {reason}. Send a JSON object in UTF-8.")
 
 
 def _field_errors(fields: dict[str, Any], *, max_ids: int) -> list[dict[str, str]]:

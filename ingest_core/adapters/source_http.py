@@ -4,7 +4,10 @@ A retry or a redirect would be a call outside the rate limit, so neither happens
 may hold keys: messages name the origin at most, and causes are dropped (`from None`), as aiohttp's name the URL.
 """
 
+import os
 from collections.abc import Mapping
+from socket import gaierror
+from ssl import SSLError
 from urllib.parse import urlsplit
 
 from aiohttp import (
@@ -133,7 +136,11 @@ def _why(error: ClientConnectorError | ConnectionTimeoutError) -> str:
     """Say why there is no connection, in the system's words: one printable line without the URL."""
     if isinstance(error, ConnectionTimeoutError):
         return "no connection in time"
-    return ascii(error.os_error.strerror or type(error.os_error).__name__)[1:-1][:120]
+    cause = error.os_error
+    text = cause.strerror
+    if cause.errno and not isinstance(cause, SSLError | gaierror):  # whose numbers are their own; and asyncio rewords
+        text = os.strerror(cause.errno)
+    return ascii(text or type(cause).__name__)[1:-1][:120]
 
 
 def _broken(error: Exception) -> str:
