@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -28,8 +29,7 @@ class Host:
         threads = settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
         self._runner = Runner(int(threads) if threads.isdecimal() and int(threads) else None)
         self._functions, self._stop = functions, asyncio.Event()
-        self._timers: dict[str, Timer] = {}
-        self._by_hand: set[asyncio.Task[None]] = set()
+        self._timers, self._by_hand = dict[str, Timer](), set[asyncio.Task[None]]()
         self._errors = {one.name: f"the emulator has no {one.unsupported}" for one in functions if one.unsupported}
         routes: list[Route] = []
         for function in functions:
@@ -38,7 +38,7 @@ class Host:
                     routes.append(route_for(function, routes))
                 elif not function.unsupported:
                     self._timers[function.name] = Timer(function, settings, self._runner)
-            except ValueError as error:
+            except (ValueError, re.error) as error:
                 self._errors[function.name] = str(error)
         self._server = create_server(Site(self._runner, routes, Admin(functions, self._errors, self._run_by_hand)))
 
@@ -49,8 +49,7 @@ class Host:
             signal.signal(one, lambda *_: loop.call_soon_threadsafe(self._begin_to_stop))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         for function in self._functions:
-            methods = ",".join(function.trigger.get("methods", ["any method"]))
-            state = f"{methods} {url}/{function.route.lstrip('/')}" if function.is_http else "timer"
+            state = f"{url}/{function.route.lstrip('/')}" if function.is_http else "timer"
             if reason := self._errors.get(function.name):
                 log.error("%s: in error, it will not run: %s", function.name, reason)
             else:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise, takewhile
 
 from emulator.app import Function
 
@@ -23,6 +22,8 @@ DATES = "%Y-%m-%d,%Y-%m,%m-%d-%Y,%m-%d-%y,%d %b %Y,%d %B %Y,%d-%b-%Y,%b %d %Y,%B
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 # The parts of a template; a brace that is doubled is a literal one.
 TOKEN = re.compile(r"/|\{(?!\{)(?P<inside>(?:[^{}]|\{\{|\}\})*)\}|(?P<literal>(?:[^{}/?]|\{\{|\}\})+)")
+# With c(atch-all), o(ptional) and other p(arameters), l(iterals) and dots in their place: how they may stand together.
+SHAPE = re.compile("((o|(?=[^/])p?([.l]p)*([.]o|[.l])?|c/?$)(/|$))*")
 CONSTRAINT = r":([^:=(]*(?:\(.*?(?:\)(?=[:=]|$)|$))?)"
 PARAMETER = re.compile(rf"(\*{{0,2}})([^/{{}}?*][^/{{}}?*:=]*)((?:{CONSTRAINT})*)(=.*)?", re.DOTALL)
 
@@ -36,10 +37,7 @@ def _length(low: int, high: float) -> Constraint:
 
 
 def _pattern(pattern: str) -> Constraint:
-    try:
-        compiled = re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern), re.IGNORECASE)
-    except re.error as error:
-        raise ValueError(f"the regular expression {pattern!r} is wrong: {error}") from None
+    compiled = re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern), re.IGNORECASE)
     return lambda text: compiled.search(text) is not None
 
 
@@ -71,8 +69,8 @@ OF_NUMBERS |= {("minlength", 1): lambda low: _length(low, float("inf"))}
 
 def constraint(text: str) -> Constraint:
     """Return the constraint that `text` names, such as `int` or `length(2,4)`."""
-    name, parenthesis, arguments = text.lower().partition("(")
-    if not parenthesis and name in SIMPLE:
+    name, _, arguments = text.lower().partition("(")
+    if name in SIMPLE and arguments in ("", ")"):
         return SIMPLE[name]
     if name == "regex" and text.endswith(")"):
         return _pattern(text[len("regex(") : -1])
@@ -89,8 +87,7 @@ class Parameter:
     name: str
     constraints: Sequence[Constraint]
     default: str | None
-    optional: bool
-    catch_all: bool
+    kind: str  # as in SHAPE
 
 
 Segment = Sequence[Parameter | str]
@@ -101,72 +98,61 @@ def _parameter(text: str) -> Parameter:
     if match is None or (optional and (match[1] or match[5])):
         raise ValueError(f"{{{text}}} is no route parameter")
     constraints = [constraint(one) for one in re.findall(CONSTRAINT, match[3], re.DOTALL) if one]
-    return Parameter(match[2], constraints, match[5] and match[5][1:], optional, bool(match[1]))
+    return Parameter(match[2], constraints, match[5] and match[5][1:], "o" if optional else "c" if match[1] else "p")
 
 
 def parse(template: str) -> list[Segment]:
     """Split a template into segments of literals (lower case) and parameters."""
     rest = template[2:] if template.startswith("~/") else template.removeprefix("/")
+    tokens = list(TOKEN.finditer(rest))
     segments: list[list[Parameter | str]] = [[]]
-    while rest:
-        token = TOKEN.match(rest)
-        if token is None or (token[0] == "/" and not segments[-1]) or rest.startswith("~"):
-            raise ValueError(f"the route template {template!r} is wrong at {rest!r}")
-        rest = rest[token.end() :]
-        text = (token["inside"] or token["literal"] or "").replace("{{", "{").replace("}}", "}")
+    for token in tokens:
+        text = (token["inside"] or token["literal"] or "").replace("}}", "}").replace("{{", "{")
         if token[0] == "/":
             segments.append([])
         else:
             segments[-1].append(text.lower() if token["literal"] else _parameter(text))
-    if not segments[-1]:
-        segments.pop()
-    parameters = [part for segment in segments for part in segment if isinstance(part, Parameter)]
-    pairs = [pair for segment in segments for pair in pairwise(segment)]
-    if (
-        len({one.name.lower() for one in parameters}) < len(parameters)
-        or any(one.catch_all and segments[-1] != [one] for one in parameters)
-        or any(isinstance(one, Parameter) and (one.optional or isinstance(after, Parameter)) for one, after in pairs)
-        or any(isinstance(one, Parameter) and one.optional and before != "." for before, one in pairs)
-    ):
-        raise ValueError(f"the route template {template!r} has a parameter twice, or where it cannot be")
-    return list(segments)
+    letters = [[getattr(part, "kind", "." if part == "." else "l") for part in segment] for segment in segments]
+    names = [one.name.lower() for segment in segments for one in segment if isinstance(one, Parameter)]
+    whole = "".join(token[0] for token in tokens) == rest and not rest.startswith("~")
+    if not whole or not SHAPE.fullmatch("/".join(map("".join, letters))) or len(set(names)) < len(names):
+        raise ValueError(f"the route template {template!r} is wrong, or has a parameter twice, or where it cannot be")
+    return [segment for segment in segments if segment]
 
 
 class Route:
-    """A template, the methods that it serves (upper case; none: all) and the function it leads to."""
+    """A template, the methods that it serves (upper case; None: all) and the function it leads to."""
 
-    def __init__(self, segments: Sequence[Segment], methods: frozenset[str], function: Function) -> None:
+    def __init__(self, segments: Sequence[Segment], methods: frozenset[str] | None, function: Function) -> None:
         self.segments, self.methods, self.function = segments, methods, function
         self.parameters = [part for segment in segments for part in segment if isinstance(part, Parameter)]
-        # The literals at the front rule most routes out at once.
-        self.head = [one[0] for one in takewhile(lambda one: len(one) == 1 and isinstance(one[0], str), segments)]
 
     def match(self, path: str, pieces: Sequence[str]) -> Values | None:
         """Return the route values if the path, also given cut at its slashes, fits."""
         values = {one.name: one.default for one in self.parameters if one.default is not None}
-        if len(pieces) > len(self.segments) and not any(one.catch_all for one in self.parameters):
+        if len(pieces) > len(self.segments) and not any(one.kind == "c" for one in self.parameters):
             return None
         for index, segment in enumerate(self.segments):
             last, found = segment[-1], None
-            if index < len(pieces) and isinstance(last, Parameter) and last.catch_all:
+            if index < len(pieces) and isinstance(last, Parameter) and last.kind == "c":
                 found = {last.name: path.split("/", index + 1)[-1]} if pieces[index] else None
             elif index < len(pieces):
                 found = _match_segment(segment, pieces[index])
             elif isinstance(last, Parameter) and len(segment) == 1:
-                found = {} if last.catch_all or last.optional or last.default is not None else None
+                found = {} if last.kind in "co" or last.default is not None else None
             if found is None:
                 return None
             values |= found
         for one in self.parameters:
-            judges = [] if one.optional and one.name not in values else one.constraints
+            judges = [] if one.kind == "o" and one.name not in values else one.constraints
             if not all(judge(values[one.name]) if one.name in values else judge is _nonfile for judge in judges):
                 return None
         return values
 
 
 def _match_segment(parts: Segment, text: str) -> Values | None:
-    last, values = parts[-1], _match_from_the_right(parts, text)
-    if values is None and len(parts) > 1 and isinstance(last, Parameter) and last.optional and not text.endswith("."):
+    values = _match_from_the_right(parts, text)
+    if values is None and len(parts) > 1 and getattr(parts[-1], "kind", "") == "o" and not text.endswith("."):
         return _match_from_the_right(parts[:-2], text)
     return values
 
@@ -190,9 +176,8 @@ def _match_from_the_right(parts: Segment, text: str) -> Values | None:
 def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Values] | None:
     """Return the function of the first route that serves the method and the path, and the route values."""
     pieces = path.removesuffix("/").split("/")[1:]
-    lowered = [piece.lower() for piece in pieces]
     for route in routes:
-        serves = route.head == lowered[: len(route.head)] and (not route.methods or method.upper() in route.methods)
+        serves = route.methods is None or method.upper() in route.methods
         if serves and (values := route.match(path, pieces)) is not None:
             return route.function, values
     return None
@@ -200,8 +185,9 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Val
 
 def route_for(function: Function, taken: Sequence[Route]) -> Route:
     """Return the function's route; it must be neither reserved nor taken."""
-    methods = frozenset(str(one).upper() for one in function.trigger.get("methods", ()))
-    route = Route(parse(function.route), methods, function)
+    methods = function.trigger.get("methods")  # an empty list serves nothing, but is in conflict with all
+    parse(function.trigger.get("route") or "")  # the host reads it without the prefix, too
+    route = Route(parse(function.route), None if methods is None else frozenset(methods), function)
     if str(function.trigger.get("route")).strip("/").lower().startswith(("admin", "runtime")):
         raise ValueError("the route conflicts with one or more built in routes")
     for other in taken:
