@@ -7,7 +7,10 @@ out, a body needs a Content-Length, `%2F` stays in a path. What no answer can ca
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -16,6 +19,9 @@ from azure.functions.http import HttpRequest, HttpResponseConverter
 Texts = Mapping[str, str]
 
 OURS = ("content-length", "transfer-encoding", "date")  # the server writes these itself
+DATE = "%a, %d %b %Y %H:%M:%S GMT"
+# What Newtonsoft.Json, the host's reader, lets pass: 'quotes', bare names, a comma too many.
+TOKENS = re.compile(r"""("(?:[^"\\]|\\.)*")|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)(?=\s*:)|,(?=\s*[\]}])""", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +54,6 @@ def normalize(raw_path: str) -> str:
     return "/" + "/".join(kept) + ("/" if kept and segments[-1] in (".", "..") else "")
 
 
-def _joined(values: Iterable[str]) -> str:
-    return ",".join(value for value in values if value)
-
-
 def _query_parameters(query: str) -> dict[str, str]:
     """Return the query's keys and values; a repeated key is spelled as it was the second time."""
     found: dict[str, tuple[str, list[str]]] = {}
@@ -59,7 +61,7 @@ def _query_parameters(query: str) -> dict[str, str]:
         key, _, value = (unescape(part) for part in pair.replace("+", " ").partition("="))
         name, values = found.get(key.lower(), (key, []))
         found[key.lower()] = (key if len(values) == 1 else name, [*values, value])
-    return {name: _joined(values) for name, values in found.values() if _joined(values)}
+    return {name: ",".join(filter(None, values)) for name, values in found.values() if any(values)}
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -67,15 +69,15 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for name, value in headers:
         found.setdefault(name.decode(), []).append(value.decode())
-    if "transfer-encoding" in found:
-        found.pop("content-length", None)
-    return {name: _joined(values) for name, values in found.items()}
+    if "transfer-encoding" in found and "content-length" in found:
+        found["x-content-length"] = found.pop("content-length")  # so does Kestrel, against request smuggling
+    return {name: ",".join(filter(None, values)) for name, values in found.items()}
 
 
 def request(method: str, path: str, query: str, headers: Texts, values: Texts, body: bytes) -> HttpRequest:
     """Build what the function is handed; `values` are the route's."""
     shown = quote(re.sub("%(?![0-9a-fA-F]{2})", "%25", path), safe="!$&'()*+,-./:;=@_~%")
-    url = f"http://{headers['host']}{shown}{'?' if query else ''}{query}"
+    url = f"http://{headers['host']}{shown}{'?' if query else ''}{query.replace('#', '%23')}"
     params = _query_parameters(query)
     return HttpRequest(method, url, headers=headers, params=params, route_params=values, body_type="bytes", body=body)
 
@@ -105,21 +107,28 @@ def answer(result: object) -> Answer:
 
 
 def _rewritten(text: str) -> str:
-    """Return a returned str as the host sends it: what is JSON is read, and written again."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, indent=2)
-    return "" if value is None else str(value).removesuffix(".0")
+    """Return a returned str as the host sends it: what is JSON, in a wide sense, is read, and written again."""
+    for form in (str, partial(TOKENS.sub, _strict)):
+        with suppress(ValueError):
+            value = json.loads(form(text).strip() or "null", strict=False, parse_constant=str)
+            shown = "" if value is None else str(value).removesuffix(".0")
+            return json.dumps(value, ensure_ascii=False, indent=2) if isinstance(value, dict | list) else shown
+    return text
+
+
+def _strict(token: re.Match[str]) -> str:
+    escapes, text = {"\\'": "'", '"': '\\"'}, token[2] or token[3] or ""
+    quoted = re.sub(r'\\.|"', lambda one: escapes.get(one[0], one[0]), text, flags=re.DOTALL)
+    return token[1] or (f'"{quoted}"' if token[2] is not None or token[3] else "")
 
 
 def _cookie(morsel: Any) -> str:  # noqa: ANN401 - http.cookies.Morsel
-    """Write a cookie as the host does, which is handed its parts."""
-    parts = [f"{quote(morsel.key, safe='')}={quote(morsel.value, safe='')}"]
-    for name in ("expires", "max-age", "domain", "path", "secure", "samesite", "httponly"):
-        value = morsel[name].lower() if name == "samesite" else morsel[name]
-        if value or name == "path":
-            parts.append(name if value is True else f"{name}={value}")
-    return "; ".join(parts)
+    """Write a cookie as the host does, which is handed its parts, empty ones too; ValueError if one is wrong."""
+    said = dict(morsel, samesite=morsel["samesite"].lower())
+    said["max-age"] = said["max-age"] and str(int(float(said["max-age"])))
+    said["expires"] = said["expires"] and datetime.strptime(said["expires"], DATE).strftime(DATE)  # noqa: DTZ007 - GMT
+    names = ("expires", "max-age", "domain", "path", "secure", "samesite", "httponly")
+    shown = [
+        name if said[name] is True else f"{name}={said[name]}" for name in names if said[name] or name in names[2:4]
+    ]
+    return "; ".join([f"{morsel.key}={quote(morsel.value, safe='')}", *shown])

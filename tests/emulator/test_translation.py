@@ -62,8 +62,8 @@ def test_query_parameters(query: str, params: dict[str, str]) -> None:
     ],
 )
 def test_the_url_is_encoded_again(path: str, url: str) -> None:
-    """As a function sees it; the query stays as it came."""
-    assert request("GET", path, "x=%C3%A9", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9"
+    """As a function sees it; the query stays as it came, but for a `#`."""
+    assert request("GET", path, "x=%C3%A9#", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9%23"
 
 
 def test_headers_are_joined() -> None:
@@ -73,9 +73,12 @@ def test_headers_are_joined() -> None:
 
 
 def test_a_chunked_body_has_no_length() -> None:
-    """The host goes by the length alone, so that such a body arrives empty."""
-    assert read_headers([(b"content-length", b"3"), (b"transfer-encoding", b"chunked")]) == {
-        "transfer-encoding": "chunked"
+    """The host goes by the length alone, so that such a body arrives empty; a length beside it is renamed."""
+    chunked = (b"transfer-encoding", b"chunked")
+    assert read_headers([chunked]) == {"transfer-encoding": "chunked"}
+    assert read_headers([(b"content-length", b"3"), chunked]) == {
+        "transfer-encoding": "chunked",
+        "x-content-length": "3",
     }
 
 
@@ -98,10 +101,18 @@ def headers_of(response: func.HttpResponse) -> dict[str, str]:
         ("null", ""),
         ('"quoted"', "quoted"),
         ("{", "{"),
+        (" ", ""),
+        ("1e5", "100000"),
+        ("NaN", "NaN"),
+        ("5 apples", "5 apples"),
+        ("{'a': [1, 'it\\'s', \"b\"],}", '{\n  "a": [\n    1,\n    "it\'s",\n    "b"\n  ]\n}'),
+        ("{a: 'say \"b\"'}", '{\n  "a": "say \\"b\\""\n}'),
+        ("{'a': True}", "{'a': True}"),
+        ('"a\nb: c,]"', "a\nb: c,]"),
     ],
 )
 def test_a_returned_string(text: str, body: str) -> None:
-    """The host reads it as JSON if it can, and writes that."""
+    """The host reads it as JSON if it can, in the wide sense of Newtonsoft.Json, and writes that."""
     content_type = (("Content-Type", "text/plain; charset=utf-8"),)
     assert answer(text) == Answer(status=200, headers=content_type, body=body.encode())
 
@@ -173,5 +184,13 @@ def test_every_cookie_is_a_header_of_its_own() -> None:
     response.headers.add("Set-Cookie", "b=two%20words; Expires=Thu, 12 Jan 2017 13:55:08 GMT")
     assert [value for name, value in answer(response).headers if name == "Set-Cookie"] == [
         "a=1; max-age=5; domain=example.com; path=/; secure; samesite=lax; httponly",
-        "b=two%2520words; expires=Thu, 12 Jan 2017 13:55:08 GMT; path=",
+        "b=two%2520words; expires=Thu, 12 Jan 2017 13:55:08 GMT; domain=; path=",
     ]
+
+
+@pytest.mark.parametrize("attribute", ["Expires=tomorrow", "Expires=Thu, 12-Jan-2017 13:55:08 GMT", "Max-Age=long"])
+def test_a_cookie_that_cannot_be_read_cannot_be_sent(attribute: str) -> None:
+    """The caller gets 500: the worker reads every part."""
+    response = func.HttpResponse("x", headers={"Set-Cookie": f"a=1; {attribute}"})
+    with pytest.raises(ValueError, match=r"does not match|could not convert"):
+        answer(response)
