@@ -74,7 +74,7 @@ def load_functions(prefix: str) -> list[Function]:
         raise AppError(f"{SCRIPT}.py must have one FunctionApp at its top level, not {len(apps)}")
     if not functions:
         raise AppError(f"{SCRIPT}.py has no functions")
-    return sorted(functions, key=lambda function: function.name.lower())
+    return sorted(functions, key=lambda function: function.name.upper())  # `_` comes after the letters
 
 
 def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the library has no public type
@@ -86,7 +86,7 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
         raise ValueError(f"function {name} takes {sorted(taken)}, but what is bound is {sorted(bound)}")
     others = {one["type"] for one in bindings if (one["type"], one["name"]) != ("http", "$return")}
     trigger = next((binding for binding in bindings if binding["type"].endswith("Trigger")), bindings[0])
-    route = trigger.get("route") or name
+    route, settings = trigger.get("route") or name, {key.lower(): value for key, value in os.environ.items()}
     return Function(
         name=name,
         handler=handler,
@@ -95,6 +95,6 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
         route=f"{prefix}/{route}" if prefix else route,
         is_http=trigger["type"] == "httpTrigger",
         takes_context="context" in taken - bound,
-        disabled=os.environ.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1"),
+        disabled=settings.get(f"azurewebjobs.{name.lower()}.disabled", "").lower() in ("true", "1"),
         unsupported=", ".join(sorted(others - {"httpTrigger", "timerTrigger"})),
     )

@@ -42,11 +42,12 @@ class Schedule:
 
 
 def parse(text: str, settings: Mapping[str, str]) -> Schedule:
-    """Read five or six NCRONTAB fields or a time span, in which %NAME% stands for that app setting."""
+    """Read five or six NCRONTAB fields or a time span, in which %NAME% stands for an app setting, in any case."""
+    found = {key.lower(): value for key, value in settings.items()}
     for name in re.findall("%([^%]+)%", text):
-        if not settings.get(name):
+        if not found.get(name.lower()):
             raise ValueError(f"the app setting {name} is not set")
-        text = text.replace(f"%{name}%", settings[name])
+        text = text.replace(f"%{name}%", found[name.lower()])
     parts = [part for part in text.split(" ") if part]
     if len(parts) in (5, 6):
         parts = ["0"] * (6 - len(parts)) + parts

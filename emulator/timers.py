@@ -20,7 +20,7 @@ from emulator.app import Function
 from emulator.invoke import Runner, log
 from emulator.ncrontab import Schedule, parse
 
-UNSET = datetime.min.replace(tzinfo=UTC)
+UNSET = datetime.min  # noqa: DTZ901 - as the host shows it, without an offset
 LONGEST_SLEEP_SECONDS = 30.0  # then the clock is read again: it may have been set, or the machine suspended
 
 
@@ -92,19 +92,17 @@ class Timer:
         await self._run(self._load())
 
     async def _run(self, status: Status | None, *, past_due: bool = False) -> None:
-        shown = status if self._monitored else None
-        moments = {"Last": shown.last, "Next": shown.due, "LastUpdated": shown.updated} if shown else {}
-        told = {key: moment.isoformat() for key, moment in moments.items()}
+        moments = {"Last": status.last, "Next": status.due, "LastUpdated": status.updated} if status else {}
+        told = {key: moment.isoformat() for key, moment in moments.items() if self._monitored}
         schedule = {"AdjustForDST": self._schedule.period is None}
         asked = TimerRequest(past_due=past_due, schedule_status=told, schedule=schedule)
         await self._runner.run(self._function, asked, lambda _: "ok")
 
     def _load(self) -> Status | None:
-        try:
+        with suppress(OSError, ValueError, AttributeError, TypeError):  # never stored, not by this version, or cut off
             content = json.loads(self._file.read_text()) if self._monitored else {}
             return Status(**{key: datetime.fromisoformat(moment) for key, moment in content.items()})
-        except (OSError, ValueError, AttributeError, TypeError):
-            return None  # never stored, not by this version, or cut off
+        return None
 
     def _save(self, status: Status) -> None:
         if self._monitored:

@@ -90,7 +90,8 @@ def test_a_wrong_expression_is_an_error(expression: str) -> None:
 
 
 def test_a_name_in_percent_signs_is_an_app_setting() -> None:
-    """All of the schedule, or a part."""
+    """All of the schedule, or a part, whatever the case of the name."""
+    assert parse("%All%", {"aLL": "* * * * *"}) == parse("* * * * *", {})
     assert parse("%ALL%", {"ALL": "0 0 9 * * *"}) == parse("0 0 %HOUR% * * *", {"HOUR": "9"})
 
 
