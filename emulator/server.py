@@ -1,6 +1,7 @@
 """HTTP in front of the functions: limits, routing and answers as the host and its web server give them."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -19,6 +20,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 STALLED_SECONDS = 5  # without a byte of a body, and it counts as not sent: it must not hold up the end
 MAX_REQUEST_LINE, MAX_HEADERS, MAX_HEADER_BYTES, MAX_BODY = 8192, 100, 32768, 104_857_600
 CLOSE = (("Connection", "close"),)
+HOST = re.compile(r"((\[[0-9a-fA-F:.]+\]|[\w!$%&'()*+,.;=~-]+)(:[0-9]+)?)?", re.ASCII)
+ABSOLUTE = re.compile(rb"http://([^/]*)(/.*)?")  # a target as a proxy is asked; it must name the same host
 HOME = Answer(status=200, headers=(("Content-Type", "text/html"),), body=b"<p>The functions emulator is running.</p>\n")
 # Where http.HTTPStatus, which changes with Python's version, and the host's web server differ.
 PHRASES = {306: b"Switch Proxy", 413: b"Payload Too Large", 414: b"URI Too Long", 416: b"Range Not Satisfiable"}
@@ -63,6 +66,8 @@ class Site:
         await send({"type": "http.response.body", "body": found.body})
 
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Answer:
+        if (proxied := ABSOLUTE.fullmatch(scope["raw_path"])) and (b"host", proxied[1]) in scope["headers"]:
+            scope["raw_path"] = proxied[2] or b"/"
         if refused := _refused(scope):
             return Answer(status=refused, headers=CLOSE)
         method, headers = scope["method"], read_headers(scope["headers"])
@@ -87,11 +92,13 @@ def _refused(scope: dict[str, Any]) -> int:
         return 414
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
         return 431
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return 505
     try:
-        read_headers(headers)
+        host = read_headers(headers).get("host", "")
     except UnicodeDecodeError:
         return 400
-    return 400 if not target.startswith(b"/") or b"%00" in target else 0
+    return 0 if target.startswith(b"/") and b"%00" not in scope["raw_path"] and HOST.fullmatch(host) else 400
 
 
 async def _read(receive: Receive, headers: dict[str, str]) -> bytes | None:

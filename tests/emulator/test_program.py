@@ -131,6 +131,18 @@ def test_the_route_prefix_is_the_apps(prefix: str, path: str, tmp_path: Path) ->
         assert (one.ask("GET", "/")[1] == "home") == (not prefix)
 
 
+def test_functions_are_ordered_by_name_as_the_host_does(tmp_path: Path) -> None:
+    """In upper case, so that `_` comes after the letters; the first route that matches serves."""
+    source = """
+@app.route(route="x/{a}")
+def a_first(req): return "a_first"
+@app.route(route="x/{b}")
+def aLast(req): return "aLast"
+"""
+    with emulator(make_app(tmp_path / "app", source)) as one:
+        assert one.ask("GET", "/api/x/1") == (200, "aLast")
+
+
 def test_a_wrong_function_is_in_error_alone(tmp_path: Path) -> None:
     """A reserved route, a wrong schedule, an unset name, a binding that is not copied: the others run."""
     source = f"""{NOTE}{HELLO}
@@ -159,14 +171,14 @@ def right(timer): note("right")
 
 
 def test_a_disabled_function_does_not_run(tmp_path: Path) -> None:
-    """Neither by its route nor by its schedule, but by hand."""
+    """Neither by its route nor by its schedule, but by hand; the case of the setting's name does not matter."""
     source = f"""{NOTE}{HELLO}
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer", run_on_startup=True)
 def off(timer): note("off")
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer", run_on_startup=True)
 def on(timer): note("on")
 """
-    settings = {"AzureWebJobs.hello.Disabled": "True", "AzureWebJobs.off.Disabled": "1"}
+    settings = {"AzureWebJobs.hello.Disabled": "True", "azurewebjobs.OFF.disabled": "1"}
     with emulator(make_app(tmp_path / "app", source, settings=settings)) as one:
         wait_until(noted(one.app, "on"), seconds=10, what="the other timer has run")
         assert not noted(one.app, "off")()
@@ -300,6 +312,12 @@ def logs(req):
         (b"GET /api/hello HTTP/1.1\r\nHost: h\r\n" + b"X: y\r\n" * 101 + b"\r\n", b"431"),
         (b"GET /" + b"x" * 300_000, b"4"),
         (b"GET /api/hello HTTP/1.0\r\nHost: h\r\n\r\n", b"200"),
+        (b"GET /api/hello?x=%00 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET http://h/api/hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET http://other/api/hello HTTP/1.1\r\nHost: h\r\n\r\n", b"400"),
+        (b"GET /api/hello HTTP/1.1\r\nHost: h h\r\n\r\n", b"400"),
+        (b"GET /api/hello HTTP/1.1\r\nHost: [::1]:7071\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET /api/hello HTTP/2.0\r\nHost: h\r\n\r\n", b"505"),
         (b"POST /api/hello HTTP/1.1\r\nHost: h\r\nContent-Length: 9" + b"9" * 30 + b"\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00", b"400"),
     ],
