@@ -79,17 +79,21 @@ async def serve(folder: Path, port: int) -> None:
         raise AppError(f"{folder} is not a function app: it has no {SCRIPT}.py")
     try:
         listening = socket.create_server(("127.0.0.1", port), backlog=2048)
-    except OSError as error:
-        raise AppError(f"port {port}: {os.strerror(error.errno or 0)}; free it, or choose another --port") from None
+    except (OSError, OverflowError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not from 0 to 65535"
+        raise AppError(f"port {port}: {why}; free it, or choose another --port") from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each body is 40 ms late
     host_json = load_json(folder / "host.json")
     set_environment(folder, listening.getsockname()[1])
-    level = str(host_json.get("logging", {}).get("logLevel", {}).get("default", "")).lower()
+    try:
+        level = str(host_json.get("logging", {}).get("logLevel", {}).get("default", "")).lower()
+        prefix = str(host_json.get("extensions", {}).get("http", {}).get("routePrefix", "api"))
+    except AttributeError:
+        raise AppError(f"{folder / 'host.json'}: logging, logLevel, extensions and http must be objects") from None
     form = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
     logging.basicConfig(stream=sys.stdout, level=LEVELS.get(level, logging.INFO), format=form, datefmt="%H:%M:%S")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     log.setLevel(logging.INFO)
-    prefix = str(host_json.get("extensions", {}).get("http", {}).get("routePrefix", "api"))
     await Host(load_functions(prefix), os.environ).serve(listening)
 
 

@@ -12,7 +12,6 @@ from emulator.translate import NOT_FOUND, Answer
 STATE: dict[str, Any] = {"version": "4.1037.0.0", "versionDetails": "4.1037.0+emulator", "processUptime": 0}
 STATE |= dict.fromkeys(("platformVersion", "instanceId", "computerName"), "")
 STATE |= {"id": "emulator", "state": "Running", "functionAppContentEditingState": "Unknown"}
-NO_CACHE = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
 
 
 class Admin:
@@ -29,7 +28,7 @@ class Admin:
             case "GET", ["host", "status"]:
                 found = _json(STATE)
             case "GET" | "POST", ["host", "ping"]:
-                found = Answer(status=200, headers=NO_CACHE)
+                found = Answer(status=200, headers=(("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache")))
             case "GET", ["functions"]:
                 found = _json([_describe(function, base) for function in self._functions.values()])
             case "GET", ["functions", name] if name in self._functions:
@@ -66,7 +65,7 @@ def _describe(function: Function, base: str) -> dict[str, Any]:
     described: dict[str, Any] = {f"{what}_href": f"{base}/admin/{link}" for what, link in links.items()}
     described |= {"script_root_path_href": None, "config_href": None, "files": None, "test_data": ""}
     described |= {"isDisabled": function.disabled, "isDirect": False, "isProxy": False}
-    described |= {"invoke_url_template": f"{base}/{function.route}" if function.is_http else None}
+    described |= {"invoke_url_template": f"{base}/{function.route}".lower() if function.is_http else None}
     described |= {"href": f"{base}/admin/functions/{function.name}", "config": name | code}
     described["config"]["bindings"] = function.bindings
     return name | described

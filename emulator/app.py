@@ -70,10 +70,8 @@ def load_functions(prefix: str) -> list[Function]:
         functions = [_function(one, prefix) for app in apps[:1] for one in app.get_functions()]
     except BaseException as error:
         raise AppError(f"{SCRIPT}.py cannot be loaded: {type(error).__name__}: {error}") from error
-    if len(apps) != 1:
-        raise AppError(f"{SCRIPT}.py must have one FunctionApp at its top level, not {len(apps)}")
-    if not functions:
-        raise AppError(f"{SCRIPT}.py has no functions")
+    if len(apps) != 1 or not functions:
+        raise AppError(f"{SCRIPT}.py must have one FunctionApp, not {len(apps)} with {len(functions)} functions")
     return sorted(functions, key=lambda function: function.name.upper())  # `_` comes after the letters
 
 

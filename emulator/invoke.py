@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 from emulator.app import Function
 
+TRACE = ("trace_parent", "trace_state", "Traceparent", "Tracestate")
 log = logging.getLogger("emulator")
 NOT_THE_APPS = (str(Path(__file__).parent), str(Path("concurrent", "futures")), "importlib")
-Converted = TypeVar("Converted")
 
 
 class Runner:
@@ -27,7 +27,7 @@ class Runner:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="function")
         self.running: list[str] = []
 
-    async def run(self, function: Function, argument: object, convert: Callable[[Any], Converted]) -> Converted | None:
+    async def run(self, function: Function, argument: object, convert: Callable[[Any], Any]) -> Any:  # noqa: ANN401
         """Return the converted result; None if the function failed or returned what cannot be converted."""
         self.running.append(function.name)
         started = time.perf_counter()
@@ -35,7 +35,7 @@ class Runner:
             result = await self._call(function, argument)
             if result is not None and not function.is_http:
                 raise RuntimeError("a timer function must return None")  # noqa: TRY301 - as any other failure
-            converted: Converted | None = convert(result)
+            converted = convert(result)
             outcome = str(getattr(converted, "status", converted))
         except BaseException as error:  # noqa: BLE001 - SystemExit, too
             trace = "".join(traceback.format_exception(without_the_host(error))).rstrip()
@@ -53,7 +53,7 @@ class Runner:
                 function_directory=str(Path.cwd()),
                 invocation_id=invocation_id,
                 thread_local_storage=SimpleNamespace(invocation_id=invocation_id),
-                trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+                trace_context=SimpleNamespace(attributes={}, **dict.fromkeys(TRACE, "")),
                 retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
             )
         if inspect.iscoroutinefunction(function.handler):

@@ -189,9 +189,11 @@ def route_for(function: Function, taken: Sequence[Route]) -> Route:
     parse(function.trigger.get("route") or "")  # the host reads it without the prefix, too
     route = Route(parse(function.route), None if methods is None else frozenset(methods), function)
     if str(function.trigger.get("route")).strip("/").lower().startswith(("admin", "runtime")):
-        raise ValueError("the route conflicts with one or more built in routes")
+        raise ValueError("The specified route conflicts with one or more built in routes.")
     for other in taken:
         same = other.function.route.strip("/").lower() == function.route.strip("/").lower()
         if same and (not route.methods or not other.methods or route.methods & other.methods):
-            raise ValueError(f"the route conflicts with the route of function {other.function.name}")
+            raise ValueError(
+                f"The route specified conflicts with the route defined by function '{other.function.name}'."
+            )
     return route

@@ -60,8 +60,7 @@ class Site:
         """Answer one request."""
         found = await self._answer(scope, receive)
         headers = [(name.encode(), value.encode()) for name, value in found.headers]
-        if found.status not in (204, 304):
-            headers.append((b"Content-Length", str(len(found.body)).encode()))
+        headers += [(b"Content-Length", b"%d" % len(found.body))] if found.status not in (204, 304) else []
         await send({"type": "http.response.start", "status": found.status, "headers": headers})
         await send({"type": "http.response.body", "body": found.body})
 

@@ -56,15 +56,13 @@ def is_monitored(schedule: Schedule, now: datetime) -> bool:
 
 
 class Timer:
-    """A timer function and its schedule; ValueError if that is wrong or names a setting that is not set.
-
-    The status of a monitored one is kept in a file in the system's temporary folder, under a key of the app's path.
-    """
+    """A timer function and its schedule; ValueError if that is wrong or names a setting that is not set."""
 
     def __init__(self, function: Function, settings: Mapping[str, str], runner: Runner) -> None:
         self._function, self._runner = function, runner
         self._schedule = parse(function.trigger["schedule"], settings)
         self._monitored = function.trigger.get("useMonitor", True) and is_monitored(self._schedule, datetime.now(UTC))
+        # The status of a monitored one is kept in the system's temporary folder, under a key of the app's path.
         key = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
         self._file = Path(tempfile.gettempdir(), "functions-emulator", key, f"{function.name}.json")
 

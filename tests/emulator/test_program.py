@@ -40,9 +40,12 @@ def noted(app: Path, what: str) -> Callable[[], bool]:
         ("import nothing_like_it", "ModuleNotFoundError: No module named 'nothing_like_it'"),
         ("def broken(:", "SyntaxError"),
         ("raise SystemExit('no')", "SystemExit: no"),
-        ("", "has no functions"),
-        ("del app", "must have one FunctionApp at its top level, not 0"),
-        (HELLO + "other = func.FunctionApp()", "must have one FunctionApp at its top level, not 2"),
+        ("", "must have one FunctionApp, not 1 with 0 functions"),
+        ("del app", "must have one FunctionApp, not 0 with "),
+        (
+            HELLO + "other = func.FunctionApp()",
+            "must have one FunctionApp, not 2 with ",
+        ),
         (
             '@app.route(route="x")\ndef one(request): ...',
             "function one takes ['request'], but what is bound is ['req']",
@@ -78,6 +81,7 @@ def test_the_error_shows_where_in_the_app_it_is(tmp_path: Path) -> None:
         ("local.settings.json", '{"IsEncrypted": false, "Values": {"A": 1}}', "Values must be an object of strings"),
         ("local.settings.json", '{"IsEncrypted": false, "Values": []}', ""),
         ("host.json", "no", "cannot be read"),
+        ("host.json", '{"extensions": []}', "extensions and http must be objects"),
     ],
 )
 def test_a_wrong_settings_file_is_one_line(name: str, content: str, reason: str, tmp_path: Path) -> None:
@@ -110,6 +114,13 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         assert one.process.wait() == 1
     line = f"emulator: port {port}: Address already in use; free it, or choose another --port"
     assert one.log.strip() == line
+
+
+def test_a_port_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    """It says which can."""
+    one = Emulator(make_app(tmp_path / "app", HELLO), port=70000)
+    assert one.process.wait() == 1
+    assert one.log.strip() == "emulator: port 70000: not from 0 to 65535; free it, or choose another --port"
 
 
 def test_settings_reach_the_app(tmp_path: Path) -> None:
@@ -361,6 +372,24 @@ def test_a_call_that_is_never_sent_to_its_end_does_not_hold_up_the_stop(tmp_path
         assert one.process.wait() == 0
         assert connection.recv(100).startswith(b"HTTP/1.1 500")
         assert one.log.count("hello: ") == 2  # where it is, and the one call
+
+
+def test_a_function_is_described(tmp_path: Path) -> None:
+    """The host shows its URL in lower case, and says why one is in error."""
+    source = """
+@app.route(route="Mixed/{Id:int}", methods=["GET"], auth_level="anonymous")
+def Mixed(req): return ""
+@app.route(route="admin/x")
+def reserved(req): return ""
+@app.route(route="/MIXED/{id:INT}/")
+def taken(req): return ""
+"""
+    with emulator(make_app(tmp_path / "app", source, host={"extensions": {"http": {"routePrefix": ""}}})) as one:
+        described = json.loads(one.ask("GET", "/admin/functions/mixed")[1])
+        assert described["invoke_url_template"] == f"http://127.0.0.1:{one.port}/mixed/{{id:int}}"
+        assert described["config"]["bindings"][0]["route"] == "Mixed/{Id:int}"
+        for name, why in (("reserved", "with one or more built in routes."), ("taken", "by function 'Mixed'.")):
+            assert json.loads(one.ask("GET", f"/admin/functions/{name}/status")[1])["errors"][0].endswith(why)
 
 
 @pytest.mark.parametrize(

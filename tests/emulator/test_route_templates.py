@@ -193,5 +193,5 @@ def test_the_same_route_and_method_is_an_error(second: FakeFunction, *, conflict
     if not conflict:
         assert route_for(cast("Any", second), [first]).function is second
         return
-    with pytest.raises(ValueError, match="conflicts with the route of function x"):
+    with pytest.raises(ValueError, match="conflicts with the route defined by function 'x"):
         route_for(cast("Any", second), [first])
