@@ -187,13 +187,12 @@ def route_for(function: Function, taken: Sequence[Route]) -> Route:
     """Return the function's route; it must be neither reserved nor taken."""
     methods = function.trigger.get("methods")  # an empty list serves nothing, but is in conflict with all
     parse(function.trigger.get("route") or "")  # the host reads it without the prefix, too
-    route = Route(parse(function.route), None if methods is None else frozenset(methods), function)
+    route = Route(parse(function.route), None if methods is None else frozenset(map(str.upper, methods)), function)
     if str(function.trigger.get("route")).strip("/").lower().startswith(("admin", "runtime")):
         raise ValueError("The specified route conflicts with one or more built in routes.")
     for other in taken:
-        same = other.function.route.strip("/").lower() == function.route.strip("/").lower()
+        name, theirs = other.function.name, other.function.route
+        same = theirs.strip("/").lower() == function.route.strip("/").lower()
         if same and (not route.methods or not other.methods or route.methods & other.methods):
-            raise ValueError(
-                f"The route specified conflicts with the route defined by function '{other.function.name}'."
-            )
+            raise ValueError(f"The route specified conflicts with the route defined by function '{name}'.")
     return route

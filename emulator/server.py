@@ -20,7 +20,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 STALLED_SECONDS = 5  # without a byte of a body, and it counts as not sent: it must not hold up the end
 MAX_REQUEST_LINE, MAX_HEADERS, MAX_HEADER_BYTES, MAX_BODY = 8192, 100, 32768, 104_857_600
 CLOSE = (("Connection", "close"),)
-HOST = re.compile(r"((\[[0-9a-fA-F:.]+\]|[\w!$%&'()*+,.;=~-]+)(:[0-9]+)?)?", re.ASCII)
+HOST = re.compile(r"((\[[0-9a-fA-F:.]+\]|[\w!$&'().~-]+)(:[0-9]+)?)?", re.ASCII)
 ABSOLUTE = re.compile(rb"http://([^/]*)(/.*)?")  # a target as a proxy is asked; it must name the same host
 HOME = Answer(status=200, headers=(("Content-Type", "text/html"),), body=b"<p>The functions emulator is running.</p>\n")
 # Where http.HTTPStatus, which changes with Python's version, and the host's web server differ.

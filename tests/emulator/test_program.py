@@ -142,6 +142,23 @@ def test_the_route_prefix_is_the_apps(prefix: str, path: str, tmp_path: Path) ->
         assert (one.ask("GET", "/")[1] == "home") == (not prefix)
 
 
+def test_functions_of_generic_triggers_are_served(tmp_path: Path) -> None:
+    """Their methods may be in lower case; without a schedule, one is in error alone."""
+    source = """
+@app.generic_trigger(arg_name="req", type="httpTrigger", route="g", methods=["get"], authLevel="ANONYMOUS")
+@app.generic_output_binding(arg_name="$return", type="http")
+def generic(req: func.HttpRequest, context: func.Context):
+    trace = context.trace_context
+    return func.HttpResponse(f"{context.function_name}{trace.Traceparent}{trace.Tracestate}")
+@app.generic_trigger(arg_name="timer", type="timerTrigger")
+def never(timer): ...
+"""
+    with emulator(make_app(tmp_path / "app", source)) as one:
+        assert one.ask("GET", "/api/g") == (200, "generic")
+        assert one.ask("POST", "/api/g") == (404, "")
+        assert "never: in error" in one.log
+
+
 def test_functions_are_ordered_by_name_as_the_host_does(tmp_path: Path) -> None:
     """In upper case, so that `_` comes after the letters; the first route that matches serves."""
     source = """
