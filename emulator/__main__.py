@@ -63,7 +63,7 @@ class Host:
         logging.disable()  # of what the app leaves open: a worker's process is ended too, without clearing up
 
     def _run_by_hand(self, function: Function) -> None:
-        task = asyncio.create_task(self._timers[function.name].run_by_hand())
+        task = asyncio.create_task(self._timers[function.name].run())
         self._by_hand.add(task)
         task.add_done_callback(self._by_hand.discard)
 

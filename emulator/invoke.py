@@ -58,8 +58,7 @@ class Runner:
             )
         if inspect.iscoroutinefunction(function.handler):
             return await function.handler(**arguments)
-        call = partial(function.handler, **arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function.handler, **arguments))
 
 
 def without_the_host(error: BaseException) -> BaseException:

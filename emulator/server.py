@@ -32,6 +32,11 @@ PHRASES |= {499: b"Client Closed Request"} | dict.fromkeys((425, *range(600, 100
 class Protocol(h11_impl.H11Protocol):
     """h11, which takes any method as the host does; httptools would refuse an invented one."""
 
+    def data_received(self, data: bytes) -> None:
+        """See the base class, which drops a `?` without a query: the URL that a function is handed has it."""
+        self.app_state["lone"] = b"? HTTP/" in data.partition(b"\n")[0]
+        super().data_received(data)
+
     def handle_events(self) -> None:
         """See the base class; the client is asked to continue only while it still waits for that."""
         super().handle_events()
@@ -80,7 +85,8 @@ class Site:
         body = await _read(receive, headers)
         if body is None or not headers.get("host"):  # HTTP/1.0 may leave the host out: no URL can be built
             return Answer(status=500, headers=CLOSE)
-        asked = request(method, path, scope["query_string"].decode(), headers, values, body)
+        query = b"?" * (scope["state"]["lone"] or scope["query_string"] != b"") + scope["query_string"]
+        asked = request(method, path, query.decode(), headers, values, body)
         return await self._runner.run(function, asked, answer) or Answer(status=500)
 
 

@@ -71,7 +71,7 @@ class Timer:
         now = datetime.now(UTC)
         status, past_due = resume(self._schedule, self._load(), now)
         if past_due or self._function.trigger.get("runOnStartup"):
-            await self._run(status, past_due=past_due)
+            await self.run(status, past_due=past_due)
             status = Status(last=now, due=self._schedule.next(now), updated=now)
         self._save(status)
         log.info("%s: next run at %s", self._function.name, status.due.isoformat(" ", "seconds"))
@@ -81,15 +81,13 @@ class Timer:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), min((status.due - now).total_seconds(), LONGEST_SLEEP_SECONDS))
             else:
-                await self._run(status)
+                await self.run(status)
                 status = after_run(self._schedule, status, now)
                 self._save(status)
 
-    async def run_by_hand(self) -> None:
-        """Run the function now, beside its schedule."""
-        await self._run(self._load())
-
-    async def _run(self, status: Status | None, *, past_due: bool = False) -> None:
+    async def run(self, status: Status | None = None, *, past_due: bool = False) -> None:
+        """Run the function once; by hand, it is told what was stored."""
+        status = status or self._load()
         moments = {"Last": status.last, "Next": status.due, "LastUpdated": status.updated} if status else {}
         told = {key: moment.isoformat() for key, moment in moments.items() if self._monitored}
         schedule = {"AdjustForDST": self._schedule.period is None}

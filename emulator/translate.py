@@ -45,8 +45,6 @@ def unescape(text: str) -> str:
 def normalize(raw_path: str) -> str:
     """Return the path that is routed: decoded but for `%2F`, without dot segments."""
     path = unescape(re.sub("%(?=2f)", "%25", raw_path, flags=re.IGNORECASE))
-    if "/." not in path:
-        return path
     kept: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
@@ -75,10 +73,10 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def request(method: str, path: str, query: str, headers: Texts, values: Texts, body: bytes) -> HttpRequest:
-    """Build what the function is handed; `values` are the route's."""
+    """Build what the function is handed; `values` are the route's, and the query has its `?`."""
     shown = quote(re.sub("%(?![0-9a-fA-F]{2})", "%25", path), safe="!$&'()*+,-./:;=@_~%")
-    url = f"http://{headers['host']}{shown}{'?' if query else ''}{query.replace('#', '%23')}"
-    params = _query_parameters(query)
+    url = f"http://{headers['host']}{shown}{query.replace('#', '%23')}"
+    params = _query_parameters(query.removeprefix("?"))
     return HttpRequest(method, url, headers=headers, params=params, route_params=values, body_type="bytes", body=body)
 
 

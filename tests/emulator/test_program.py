@@ -331,6 +331,13 @@ def logs(req):
         assert "quiet" not in one.log
 
 
+@pytest.mark.parametrize("query", ["", "?", "??", "?&", "?x=?"])
+def test_the_query_of_the_url_is_kept(query: str, tmp_path: Path) -> None:
+    """Even if there is no more of it than its mark."""
+    with emulator(make_app(tmp_path / "app", '@app.route(route="x")\ndef url(req): return req.url')) as one:
+        assert one.ask("GET", f"/api/x{query}") == (200, f"http://127.0.0.1:{one.port}/api/x{query}")
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [

@@ -49,7 +49,7 @@ def test_a_path_is_normalized(raw: str, path: str) -> None:
 )
 def test_query_parameters(query: str, params: dict[str, str]) -> None:
     """Repeated ones joined, empty ones dropped."""
-    assert request("GET", "/x", query, {"host": "h"}, {}, b"").params == params
+    assert request("GET", "/x", f"?{query}", {"host": "h"}, {}, b"").params == params
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_query_parameters(query: str, params: dict[str, str]) -> None:
 )
 def test_the_url_is_encoded_again(path: str, url: str) -> None:
     """As a function sees it; the query stays as it came, but for a `#`."""
-    assert request("GET", path, "x=%C3%A9#", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9%23"
+    assert request("GET", path, "?x=%C3%A9#", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9%23"
 
 
 def test_headers_are_joined() -> None:
