@@ -26,17 +26,17 @@ class Host:
     """Serves the functions of an app, from start to the end of the last run."""
 
     def __init__(self, functions: Sequence[Function], settings: Mapping[str, str]) -> None:
-        threads = settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
+        threads = settings.get("python_threadpool_thread_count", "")
         self._runner = Runner(int(threads) if threads.isdecimal() and int(threads) else None)
         self._functions, self._stop = functions, asyncio.Event()
         self._timers, self._by_hand = dict[str, Timer](), set[asyncio.Task[None]]()
-        self._errors = {one.name: f"the emulator has no {one.unsupported}" for one in functions if one.unsupported}
+        self._errors = {one.name: one.wrong for one in functions if one.wrong}
         routes: list[Route] = []
         for function in functions:
             try:
-                if function.is_http and not function.unsupported:
+                if function.is_http and not function.wrong:
                     routes.append(route_for(function, routes))
-                elif not function.unsupported:
+                elif not function.wrong:
                     self._timers[function.name] = Timer(function, settings, self._runner)
             except (ValueError, re.error) as error:
                 self._errors[function.name] = str(error)
@@ -94,7 +94,7 @@ async def serve(folder: Path, port: int) -> None:
     logging.basicConfig(stream=sys.stdout, level=LEVELS.get(level, logging.INFO), format=form, datefmt="%H:%M:%S")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     log.setLevel(logging.INFO)
-    await Host(load_functions(prefix), os.environ).serve(listening)
+    await Host(load_functions(prefix), {name.lower(): value for name, value in os.environ.items()}).serve(listening)
 
 
 def main() -> None:

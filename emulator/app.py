@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Function:
     is_http: bool
     takes_context: bool
     disabled: bool
-    unsupported: str  # the bindings that the emulator has not
+    wrong: str  # why the function is in error, as far as its bindings and its name are
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -83,6 +84,11 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
     if taken - bound - {"context"} or bound - taken:
         raise ValueError(f"function {name} takes {sorted(taken)}, but what is bound is {sorted(bound)}")
     others = {one["type"] for one in bindings if (one["type"], one["name"]) != ("http", "$return")}
+    wrong = [f"the emulator has no {other}" for other in sorted(others - {"httpTrigger", "timerTrigger"})]
+    # Since 4.1038 a name may have underscores, but not two in a row; an app that has to run everywhere has none.
+    bad = (one for one in sorted(bound) if not (one.isascii() and one.isalnum()))
+    wrong += [f"The binding name {one} is invalid. Please assign a valid name to the binding." for one in bad]
+    wrong += [f"'{name}' is not a valid function name."] * (not re.fullmatch("(?!host$)[a-zA-Z][a-zA-Z0-9_-]*", name))
     trigger = next((binding for binding in bindings if binding["type"].endswith("Trigger")), bindings[0])
     route, settings = trigger.get("route") or name, {key.lower(): value for key, value in os.environ.items()}
     return Function(
@@ -94,5 +100,5 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
         is_http=trigger["type"] == "httpTrigger",
         takes_context="context" in taken - bound,
         disabled=settings.get(f"azurewebjobs.{name.lower()}.disabled", "").lower() in ("true", "1"),
-        unsupported=", ".join(sorted(others - {"httpTrigger", "timerTrigger"})),
+        wrong=" ".join(wrong),
     )

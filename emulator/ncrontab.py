@@ -1,8 +1,7 @@
 """A schedule says when it is due next, strictly after a moment, in UTC.
 
-NCRONTAB is read as the host reads it (github.com/atifaziz/NCrontab). No Python library does so exactly: croniter wraps
-a reversed range and takes 7 for Sunday; here the range is swapped, 7 is an error, a name matches by its beginning,
-`5/10` runs to the field's end, and both day fields must match.
+NCRONTAB is read as by github.com/atifaziz/NCrontab, and as by no Python library: a reversed range is swapped, 7 is no
+Sunday, a name matches by its beginning, `5/10` runs to the field's end, and both day fields must match.
 """
 
 import calendar
@@ -42,12 +41,11 @@ class Schedule:
 
 
 def parse(text: str, settings: Mapping[str, str]) -> Schedule:
-    """Read five or six NCRONTAB fields or a time span, in which %NAME% stands for an app setting, in any case."""
-    found = {key.lower(): value for key, value in settings.items()}
+    """Read five or six NCRONTAB fields or a time span, in which %NAME% stands for a setting (lower case here)."""
     for name in re.findall("%([^%]+)%", text):
-        if not found.get(name.lower()):
+        if not settings.get(name.lower()):
             raise ValueError(f"the app setting {name} is not set")
-        text = text.replace(f"%{name}%", found[name.lower()])
+        text = text.replace(f"%{name}%", settings[name.lower()])
     parts = [part for part in text.split(" ") if part]
     if len(parts) in (5, 6):
         parts = ["0"] * (6 - len(parts)) + parts

@@ -176,11 +176,9 @@ def _match_from_the_right(parts: Segment, text: str) -> Values | None:
 def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Values] | None:
     """Return the function of the first route that serves the method and the path, and the route values."""
     pieces = path.removesuffix("/").split("/")[1:]
-    for route in routes:
-        serves = route.methods is None or method.upper() in route.methods
-        if serves and (values := route.match(path, pieces)) is not None:
-            return route.function, values
-    return None
+    serving = (route for route in routes if route.methods is None or method.upper() in route.methods)
+    matching = ((route.function, route.match(path, pieces)) for route in serving)
+    return next(((function, values) for function, values in matching if values is not None), None)
 
 
 def route_for(function: Function, taken: Sequence[Route]) -> Route:

@@ -97,13 +97,12 @@ def _refused(scope: dict[str, Any]) -> int:
         return 414
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
         return 431
-    if scope["http_version"] not in ("1.0", "1.1"):
-        return 505
     try:
         host = read_headers(headers).get("host", "")
     except UnicodeDecodeError:
         return 400
-    return 0 if target.startswith(b"/") and b"%00" not in scope["raw_path"] and HOST.fullmatch(host) else 400
+    good = target.startswith(b"/") and b"%00" not in scope["raw_path"] and HOST.fullmatch(host)
+    return 505 if scope["http_version"] not in ("1.0", "1.1") else 0 if good else 400
 
 
 async def _read(receive: Receive, headers: dict[str, str]) -> bytes | None:

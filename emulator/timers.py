@@ -62,7 +62,6 @@ class Timer:
         self._function, self._runner = function, runner
         self._schedule = parse(function.trigger.get("schedule", ""), settings)
         self._monitored = function.trigger.get("useMonitor", True) and is_monitored(self._schedule, datetime.now(UTC))
-        # The status of a monitored one is kept in the system's temporary folder, under a key of the app's path.
         key = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
         self._file = Path(tempfile.gettempdir(), "functions-emulator", key, f"{function.name}.json")
 

@@ -91,11 +91,11 @@ def test_a_wrong_expression_is_an_error(expression: str) -> None:
 
 def test_a_name_in_percent_signs_is_an_app_setting() -> None:
     """All of the schedule, or a part, whatever the case of the name."""
-    assert parse("%All%", {"aLL": "* * * * *"}) == parse("* * * * *", {})
-    assert parse("%ALL%", {"ALL": "0 0 9 * * *"}) == parse("0 0 %HOUR% * * *", {"HOUR": "9"})
+    assert parse("%All%", {"all": "* * * * *"}) == parse("* * * * *", {})
+    assert parse("%ALL%", {"all": "0 0 9 * * *"}) == parse("0 0 %HOUR% * * *", {"hour": "9"})
 
 
-@pytest.mark.parametrize("settings", [{}, {"ALL": ""}])
+@pytest.mark.parametrize("settings", [{}, {"all": ""}])
 def test_a_setting_that_is_not_set_is_an_error(settings: dict[str, str]) -> None:
     """The message names it."""
     with pytest.raises(ValueError, match="ALL is not set"):

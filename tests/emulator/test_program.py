@@ -172,7 +172,7 @@ def aLast(req): return "aLast"
 
 
 def test_a_wrong_function_is_in_error_alone(tmp_path: Path) -> None:
-    """A reserved route, a wrong schedule, an unset name, a binding that is not copied: the others run."""
+    """A reserved route, a wrong schedule, an unset name, a binding that is not copied, a name: the others run."""
     source = f"""{NOTE}{HELLO}
 @app.route(route="admin/mine")
 def reserved(req): return ""
@@ -184,6 +184,10 @@ def unset(timer): note("unset")
 def queue(message): ...
 @app.route(route="out", binding_arg_name="answer")
 def out(req, answer): answer.set("x")
+@app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="my_timer", run_on_startup=True)
+def snake(my_timer): note("snake")
+@app.route(route="private")
+def _private(req): return ""
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 def right(timer): note("right")
 """
@@ -192,7 +196,7 @@ def right(timer): note("right")
         assert one.ask("GET", "/admin/mine")[0] == 404
         wait_until(noted(one.app, "right"), seconds=10, what="the right timer has run")
         assert set(dict(notes(one.app))) == {"right"}
-        for name in ("reserved", "wrong", "unset", "queue", "out"):
+        for name in ("reserved", "wrong", "unset", "queue", "out", "snake", "_private"):
             assert f"{name}: in error, it will not run: " in one.log
             assert one.ask("POST", f"/admin/functions/{name}", "{}", **{"Content-Type": "application/json"})[0] == 404
             assert "errors" in json.loads(one.ask("GET", f"/admin/functions/{name}/status")[1])
