@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ingest_core.adapters.azure import connect
+from ingest_core.adapters.azure_connection import connect
 
 
 class Calls:

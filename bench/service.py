@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ingest_core.adapters.azure import AzureStorage, Connect, connect
+from ingest_core.adapters.azure import AzureStorage
+from ingest_core.adapters.azure_connection import Connect, connect
 from ingest_core.adapters.source_simulated import SimulatedSource
 from ingest_core.app import Core, assemble
 from ingest_core.settings import read_settings

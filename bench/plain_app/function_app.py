@@ -7,7 +7,7 @@ import os
 import azure.functions as func
 
 from bench.plain_app.plain import PlainDesign, Unknown
-from ingest_core.adapters.azure import DEVELOPMENT_STORAGE
+from ingest_core.adapters.azure_connection import DEVELOPMENT_STORAGE
 from ingest_core.contract import parse_request
 from ingest_core.errors import Problem
 

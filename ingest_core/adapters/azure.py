@@ -1,20 +1,18 @@
 """Storage on Azure Tables and Queues (or Azurite): the only place that knows their clients and their errors."""
 
 import asyncio
-from base64 import b64decode
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from urllib.request import getproxies
 
 import aiohttp
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError
-from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.data.tables import TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient, TableServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from ingest_core.adapters.azure_connection import Connect, connect, usable
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.ports import Entity, Message, Received, Stored
@@ -27,9 +25,6 @@ QUERY_SECONDS = 10.0
 """A page of a query may take longer: the service looks for five seconds before it answers with what it has found
 (https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination)."""
 
-IDLE_CONNECTION_SECONDS = 3.0
-"""Azurite closes a connection after 5 s without a request; one that is reused just then would fail."""
-
 QUEUE_API_VERSION = "2025-11-05"
 """The newest that Azurite 3.35 accepts without being told to skip the check."""
 
@@ -38,44 +33,11 @@ VISIBILITY_SECONDS = 2
 
 PEEKED = 32
 
-DEVELOPMENT_STORAGE = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
-    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
-    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
-)
-"""What `UseDevelopmentStorage=true` stands for: the emulator's published account
-(https://learn.microsoft.com/azure/storage/common/storage-connect-azurite)."""
-
 _NOT_THERE = ("ResourceNotFound", "EntityNotFound", "MessageNotFound")
 """The storage service's own words. A gateway's 404 says nothing of a row, whose message must not be thrown out."""
 
 _NO_ECHO = {"Prefer": "return-no-content"}
 """An insert is answered with the whole entity otherwise: for 100 000 IDs, half of its time."""
-
-Connect = Callable[[], AsyncHttpTransport]  # type: ignore[type-arg] # the request and response types are the SDK's own
-
-
-class _Transport(AioHttpTransport):  # type: ignore[misc] # the SDK resolves the class when it is asked for
-    """A transport that opens when first used, and closes connections before the other side does."""
-
-    async def open(self) -> None:
-        if self.session is None:  # type: ignore[has-type] # as above
-            session = self.session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_CONNECTION_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=bool(getproxies()),  # looking for one costs each call 0.5 ms
-            )
-            # aiohttp sends every GET twice when a connection breaks, a receive too; the SDK's own retries are enough.
-            session._retry_connection = False  # noqa: SLF001 # there is no other way to say so
-        await super().open()
-
-
-def connect() -> AsyncHttpTransport:  # type: ignore[type-arg] # as above
-    """A transport of its own for each client."""
-    transport: AsyncHttpTransport = _Transport()  # type: ignore[type-arg] # as above
-    return transport
 
 
 class AzureStorage:
@@ -85,9 +47,7 @@ class AzureStorage:
     """
 
     def __init__(self, connection_string: str, *, transport: Connect = connect) -> None:
-        if connection_string.strip().rstrip(";").lower() == "usedevelopmentstorage=true":
-            connection_string = DEVELOPMENT_STORAGE
-        _check_key(connection_string)
+        connection_string = usable(connection_string)
         self._tables = TableServiceClient.from_connection_string(
             connection_string, transport=transport(), retry_total=2, retry_backoff_factor=0.1
         )
@@ -267,14 +227,6 @@ class AzureQueue:
     async def release(self, message: Received) -> None:
         async with self._storage.call():
             await self._client.update_message(message.message_id, message.pop_receipt, visibility_timeout=0)
-
-
-def _check_key(connection_string: str) -> None:
-    """The clients find out at their first call only, and blame storage. Raises `ValueError`."""
-    for part in connection_string.split(";"):
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "accountkey":
-            b64decode(value.strip(), validate=True)
 
 
 def _exists(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from devtools.ports import free_ports
 from ingest_core.adapters import azure
 from ingest_core.adapters.azure import AzureStorage
+from ingest_core.adapters.azure_connection import DEVELOPMENT_STORAGE
 from ingest_core.adapters.memory import Account, MemoryStorage
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
 from ingest_core.ingestions import Ingestions
@@ -236,7 +237,7 @@ async def test_poison_goes_to_a_queue_of_its_own(queue: Queue) -> None:
 async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
     """A refused connection is no reason to wait."""
     (port,) = free_ports(1)
-    down = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(port)).replace("10001", str(port)))
+    down = AzureStorage(DEVELOPMENT_STORAGE.replace("10002", str(port)).replace("10001", str(port)))
     async with asyncio.timeout(azure.CALL_SECONDS):
         with pytest.raises(StorageUnavailable) as caught:
             await down.ingestions.get("a", "a")
@@ -256,7 +257,7 @@ async def test_a_gateways_page_says_nothing_of_a_row(answer: bytes) -> None:
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as gateway:
         port = gateway.sockets[0].getsockname()[1]
-        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10001", str(port)).replace("10002", str(port)))
+        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10001", str(port)).replace("10002", str(port)))
         one._created = True
         with pytest.raises(StorageUnavailable):
             await one.ingestions.get("a", "a")
@@ -276,7 +277,7 @@ async def test_a_query_may_take_as_long_as_the_service_looks() -> None:
         writer.close()
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as slow:
-        one = AzureStorage(azure.DEVELOPMENT_STORAGE.replace("10002", str(slow.sockets[0].getsockname()[1])))
+        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10002", str(slow.sockets[0].getsockname()[1])))
         one._created = True
         assert [found async for found in one.ingestions.query({"unfinished": True})] == []
         await one.close()

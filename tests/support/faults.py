@@ -18,7 +18,8 @@ from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.core.rest._aiohttp import RestAioHttpTransportResponse
 
-from ingest_core.adapters.azure import CALL_SECONDS, connect
+from ingest_core.adapters.azure import CALL_SECONDS
+from ingest_core.adapters.azure_connection import connect
 from ingest_core.errors import StorageUnavailable
 
 DEATH = 70
