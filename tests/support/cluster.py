@@ -98,6 +98,7 @@ class Process:
         self._referee = cluster.referee
         self._lease_seconds = cluster.settings.lease_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ticking: asyncio.Task[Any] | None = None
 
     @property
     def running(self) -> bool:
@@ -122,6 +123,7 @@ class Process:
         """Run the dispatch function once; None when storage failed."""
         run = Run(self.name, true_time())
         RUN.set(run)
+        self._ticking = asyncio.current_task()
         try:
             came_to = await self._core.dispatcher.tick()
         except StorageUnavailable:
@@ -129,6 +131,16 @@ class Process:
         if true_time() - run.began_at < self._lease_seconds:  # it still held the gate when it gave it back
             self._referee.paused(run.closes_until)
         return came_to
+
+    def cut(self) -> None:
+        """Cut the latest tick where it is, as a host does that shuts down; its `finally` still runs."""
+        if self._ticking:
+            self._ticking.cancel()
+
+    async def put(self, text: str, lane: Priority) -> None:
+        """Somebody puts a message into a lane."""
+        with suppress(StorageUnavailable):
+            await self._storage.lanes[lane].put(text)
 
     async def recover(self) -> None:
         """Run the recovery function once."""

@@ -4,11 +4,14 @@ What happens depends on the seed alone, so a seed that breaks a rule breaks it a
 """
 
 import asyncio
+import json
 from dataclasses import dataclass
+from functools import partial
 from random import Random
+from uuid import UUID
 
 from ingest_core.models import Priority
-from tests.support.cluster import Answer, Cluster, Host
+from tests.support.cluster import Answer, Cluster, Host, Process
 from tests.support.referee import Referee
 from tests.support.virtual_time import true_time
 
@@ -57,6 +60,8 @@ class _Storm:
             host = random.choice(cluster.hosts)
             self._revive()
             self._happen(host)
+            if host.process and host.alive and random.random() < 0.1:
+                self._meddle(host.process)
             if cluster.referee.entries and random.random() < 0.05:
                 await cluster.check_status(random.choice(cluster.referee.entries))
             if random.random() < 0.002:
@@ -105,6 +110,23 @@ class _Storm:
                 host.turn_into_zombie()
             case "freeze":
                 host.clock.freeze(random.choice((0.5, 2, 12, 40)))
+
+    def _meddle(self, process: Process) -> None:
+        """What comes from beside the service: a shutdown, a timer, and messages that stand for nothing new."""
+        random = self._random
+        match random.choice(("cut", "recover", "foreign", "again")):
+            case "cut":
+                process.cut()
+            case "recover":
+                process.spawn(process.recover)
+            case "foreign":
+                text = random.choice(("", "x", "[]", json.dumps({"format": 1, "ingestion_id": str(UUID(int=7))})))
+                process.spawn(partial(process.put, text, random.choice(list(Priority))))
+            case "again" if self._cluster.referee.entries:
+                entry = random.choice(self._cluster.referee.entries)  # it may have finished
+                if entry.position is not None:
+                    text = json.dumps({"format": 1, "ingestion_id": entry.ingestion_id})
+                    process.spawn(partial(process.put, text, entry.lane))
 
     def _answer(self) -> Answer:
         random = self._random
