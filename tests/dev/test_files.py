@@ -48,6 +48,8 @@ def test_the_host_settings_are_those_that_the_service_needs() -> None:
     assert host["extensions"]["http"]["routePrefix"] == ""
     assert set(host["singleton"].values()) == {str(timedelta(seconds=15)).zfill(8)}
     assert "extensionBundle" not in host
+    # A tick may wait ten seconds for its slot, and for the API as long as 300 s; a Consumption plan would end it then.
+    assert host["functionTimeout"] == "00:10:00"
 
 
 def test_the_build_runs_what_everybody_runs() -> None:
