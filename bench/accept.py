@@ -142,6 +142,7 @@ def _http_row(http: dict[str, Times], plain_medians: Mapping[int, float], size: 
     to_memory = ratios(http["ours"][size], http["memory"][size])
     has_goal = size >= 30_000
     return Row(
+        headline=size == SIZES[-1],
         what=f"accept {size} IDs over HTTP",
         measured=spread(http["ours"][size]).text("ms"),
         beside=f"plain {times}, memory {spread(http['memory'][size]).text()}: {to_memory.text()} x memory",
@@ -157,6 +158,7 @@ def _spread_of(value: float) -> str:
 def _calls_row(function: AtTheFunction) -> Row:
     plain = ", ".join(f"{calls} for {size}" for size, calls in function.plain_calls.items())
     return Row(
+        headline=True,
         what="storage calls of one accept",
         measured=", ".join(f"{calls} for {size}" for size, calls in function.calls.items()),
         beside=f"plain {plain}",

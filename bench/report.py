@@ -4,11 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 HEADER = ("what", "measured", "beside it", "goal", "")
+PROFILED = "2026-11-23"
+"""When the profiles were made that the rows' `limit` tells of; a run measures the figures only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure. `reached` is None without a goal; `limit` says what limits the figure, as profiles show it."""
+    """One figure. `reached` is None without a goal; `limit` says what limits the figure, as profiles have shown.
+
+    `headline` is for the few figures that somebody in a hurry reads.
+    """
 
     what: str
     measured: str
@@ -16,6 +21,7 @@ class Row:
     goal: str = ""
     reached: bool | None = None
     limit: str = ""
+    headline: bool = False
 
     @property
     def verdict(self) -> str:
@@ -74,12 +80,24 @@ def as_markdown(section: Section) -> str:
     """One section of RESULTS.md: how, what, and what limits it."""
     rows = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in section.rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    limits: dict[str, list[str]] = {}
-    for row in section.rows:
+    found = "\n".join(f"- {_few(names)}: {limit}" for limit, names in _by_limit(section.rows).items())
+    limits = f"\nWhat limits it, by profiles of {PROFILED}:\n\n{found}\n" if found else ""
+    return f"## {section.title}\n\n{section.method}\n\n{table}\n{limits}"
+
+
+def headlines(sections: Iterable[Section]) -> str:
+    """The figures to read first, a line each."""
+    rows = [row for section in sections for row in section.rows if row.headline]
+    return "\n".join(f"- {row.what}: **{row.measured}**{row.beside and f' ({row.beside})'}" for row in rows)
+
+
+def _by_limit(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """The names of the rows that have a limit, by it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
         if row.limit:
-            limits.setdefault(row.limit, []).append(row.what)
-    found = "\n".join(f"- {_few(names)}: {limit}" for limit, names in limits.items())
-    return f"## {section.title}\n\n{section.method}\n\n{table}\n" + (f"\nWhat limits it:\n\n{found}\n" if found else "")
+            found.setdefault(row.limit, []).append(row.what)
+    return found
 
 
 def _few(names: Sequence[str]) -> str:
@@ -87,9 +105,10 @@ def _few(names: Sequence[str]) -> str:
 
 
 def verdicts(sections: Sequence[Section]) -> str:
-    """How many goals were reached, and the names of the others."""
+    """How many goals were reached, and the names of the others; of those with the same limit, the first one's."""
     rows = [row for section in sections for row in section.rows if row.reached is not None]
-    missed = [row.what for row in rows if not row.reached]
+    missed = [row for row in rows if not row.reached]
+    names = [row.what for row in missed if not row.limit] + [_few(names) for names in _by_limit(missed).values()]
     return f"{len(rows) - len(missed)} of {len(rows)} goals reached" + (
-        f". Missed: {'; '.join(missed)}" if missed else ""
+        f". Missed: {'; '.join(names)}" if names else ""
     )

@@ -11,7 +11,7 @@ from textwrap import fill
 
 from bench import picture
 from bench.plan import Plan
-from bench.report import Section, as_markdown, verdicts
+from bench.report import Section, as_markdown, headlines, verdicts
 from tests.support.hosts import func_version
 from tests.support.processes import ROOT
 
@@ -47,7 +47,9 @@ def write(plan: Plan, kinds: Sequence[str], sections: Sequence[Section], *, seco
         versions=", ".join(versions()),
     )
     paragraphs = [fill(paragraph, 120, break_on_hyphens=False) for paragraph in text.split("\n\n")]
-    head = "\n\n".join(["# What the service costs", *paragraphs, f"![The figures as bars]({PICTURE.name})\n"])
+    head = "\n\n".join(
+        ["# What the service costs", headlines(sections), *paragraphs, f"![The figures as bars]({PICTURE.name})\n"]
+    )
     PAGE.write_text("\n".join([head, *map(as_markdown, sections)]), encoding="utf-8")
     charts = [chart for section in sections for chart in section.charts]
     PICTURE.write_text(picture.as_svg(charts), encoding="utf-8")

@@ -104,6 +104,7 @@ def section(kind: str, starts: Starts) -> Section:
     below = sum(gap < INTERVAL for gap in gaps)
     rows = [
         Row(
+            headline=True,
             what=f"smallest of {len(gaps)} gaps, by the records, {kind}",
             measured=f"{min(gaps):.5f} s ({below} below)",
             beside=f"median {spread(gaps).middle:.5f}, longest {max(gaps):.5f}",
@@ -111,6 +112,7 @@ def section(kind: str, starts: Starts) -> Section:
             reached=below == 0,
         ),
         Row(
+            headline=True,
             what=f"interval x batches / elapsed, {kind}",
             measured=f"{used:.2%}",
             goal="at least 99.5 %",

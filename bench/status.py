@@ -146,6 +146,7 @@ def _function_row(state: str, size: int, sample: Sample) -> Row:
     to_encode = ratios(sample.handler, sample.encode)
     view = ratios(sample.view, sample.encode)
     return Row(
+        headline=(state, size) == ("half-way", SIZES[-1]),
         what=f"status of {size} IDs, {state}, at the function",
         measured=spread(sample.handler).text("ms"),
         beside=f"encode {spread(sample.encode).text()}: {to_encode.text()} x, view alone {view.text()} x",

@@ -138,7 +138,7 @@ def _calls_row(kind: str, calls: int, found: Mapping[str, Found]) -> Row:
 
 
 def _time_row(kind: str, found: Found) -> Row:
-    return Row(what=f"tick, {kind}", measured=spread(found.milliseconds[kind]).text("ms"))
+    return Row(headline=kind == "HIGH", what=f"tick, {kind}", measured=spread(found.milliseconds[kind]).text("ms"))
 
 
 def _history_row(history: str, kind: str, none: Found, found: Found) -> Row:

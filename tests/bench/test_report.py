@@ -1,13 +1,13 @@
 """The table: columns that line up, Markdown that is a table, goals that are counted."""
 
-from bench.report import Row, Section, as_markdown, as_text, verdicts
+from bench.report import Row, Section, as_markdown, as_text, headlines, verdicts
 
 SECTIONS = [
     Section(
         title="Accept",
         method="How it was done.",
         rows=[
-            Row(what="calls", measured="2", goal="2", reached=True),
+            Row(what="calls", measured="2", goal="2", reached=True, headline=True),
             Row(
                 what="a long name",
                 measured="9 ms",
@@ -40,3 +40,16 @@ def test_markdown_has_method_rows_and_limits() -> None:
 def test_a_missed_goal_is_named() -> None:
     """It is not to be overlooked; figures without a goal are not counted."""
     assert verdicts(SECTIONS) == "1 of 2 goals reached. Missed: a long name"
+
+
+def test_goals_missed_for_one_reason_are_named_together() -> None:
+    """Nine lines that say the same hide the tenth."""
+    rows = [Row(what=f"size {n}", measured="9 ms", goal="5 ms", reached=False, limit="a reason.") for n in (1, 2, 3)]
+    rows.append(Row(what="another", measured="9 ms", goal="5 ms", reached=False))
+    found = verdicts([Section(title="", method="", rows=rows)])
+    assert found == "0 of 4 goals reached. Missed: another; size 1 and 2 figures like it"
+
+
+def test_the_headlines_come_first() -> None:
+    """For somebody in a hurry."""
+    assert headlines(SECTIONS) == "- calls: **2**"
