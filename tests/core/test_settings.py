@@ -67,6 +67,28 @@ def test_a_wrong_setting_is_reported_by_name(name: str, value: str) -> None:
     assert "secret" not in line
 
 
+RANGES = {
+    "INGEST_INTERVAL_SECONDS": ("0.09", "0.1", "3600", "3600.1"),
+    "INGEST_LEASE_SECONDS": ("16.9", "17", "86400", "86400.1"),  # the interval is 5, the timeout 10
+    "INGEST_BATCH_SIZE": ("0", "1", "100", "101"),
+    "INGEST_MAX_IDS": ("0", "1", "200000", "200001"),
+    "INGEST_MAX_ATTEMPTS": ("0", "1", "20", "21"),
+    "INGEST_SOURCE_DELAY_SECONDS": ("-0.1", "0", "3600", "3600.1"),
+    "INGEST_SOURCE_TIMEOUT_SECONDS": ("0.09", "0.1", "300", "300.1"),
+    "INGEST_MAX_RETRY_AFTER_SECONDS": ("0.9", "1", "86400", "86400.1"),
+}
+
+
+@pytest.mark.parametrize(("name", "values"), RANGES.items(), ids=RANGES)
+def test_a_range_holds_both_its_ends_and_nothing_beyond(name: str, values: tuple[str, str, str, str]) -> None:
+    """The README states them."""
+    below, least, most, above = values
+    for value in (least, most):
+        read_settings({**STORAGE, name: value})
+    for value in (below, above):
+        assert [line.split(":")[0] for line in problems(**{name: value})] == [name]
+
+
 def test_every_wrong_setting_is_reported_at_once() -> None:
     """One restart is enough to mend them."""
     found = problems(INGEST_INTERVAL_SECONDS="x", INGEST_BATCH_SIZE="0", INGEST_SCHEDULE="x")
