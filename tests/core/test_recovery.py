@@ -34,6 +34,36 @@ async def test_a_row_older_than_the_front_gets_its_message_back(host: Host) -> N
     assert (await host.status(one))["status"] == "completed"
 
 
+@pytest.mark.parametrize(("older_by", "restored"), [(59, 0), (60, 0), (61, 1)])
+async def test_a_row_is_taken_for_lost_when_it_is_a_minute_older_than_the_front(
+    host: Host, older_by: float, restored: int
+) -> None:
+    """The row shows a host's clock and the message the queue service's: they may differ by as much."""
+    await host.post([1])
+    host.account.queue("ingest-high").clear()
+    host.clock.seconds += older_by
+    await host.post([2])
+    assert await host.recover() == restored
+
+
+async def test_an_ingestion_accepted_between_the_two_reads_is_left_alone(host: Host) -> None:
+    """The rows are read before the fronts: else its row would be seen, and its message not."""
+    caller = Host(host.account, host.clock)
+    await caller.post([1], "LOW")
+    reads: list[str] = []
+
+    async def accept_between(call: str) -> None:
+        reads.append(call)
+        if len(set(reads)) == 2 and len(set(reads[:-1])) == 1:
+            await caller.post([2])
+
+    for store in (host.core.storage.ingestions, *host.core.storage.lanes.values()):
+        object.__setattr__(store, "before", accept_between)
+    assert await host.recover() == 0
+    assert set(reads) == {"table.query", "queue.peek"}
+    assert len(host.texts("ingest-high")) == 1
+
+
 async def test_what_has_its_message_is_left_alone(host: Host) -> None:
     """Waiting, running or finished."""
     await host.post([1, 2, 3, 4])
