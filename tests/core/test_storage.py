@@ -234,6 +234,24 @@ async def test_poison_goes_to_a_queue_of_its_own(queue: Queue) -> None:
     assert await queue.peek() == []
 
 
+async def test_messages_never_expire(storage_emulator: Azurite) -> None:
+    """Storage's own default of seven days would lose work that waits longer, and reports that nobody has read yet."""
+    one = AzureStorage(storage_emulator.connection_string)
+    lane = one.lanes[Priority.MEDIUM]
+    await lane.put("work")
+    await lane.put_poison("report")
+    for client in lane.clients:
+        [message] = await client.peek_messages()
+        assert message.expires_on.year == 9999
+    await one.close()
+
+
+async def test_connections_are_closed_before_azurite_closes_them() -> None:
+    """It does so after five seconds without a request: one that is sent just then would fail."""
+    async with azure.connect() as transport:
+        assert transport.session.connector._keepalive_timeout < 5
+
+
 async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
     """A refused connection is no reason to wait."""
     (port,) = free_ports(1)

@@ -22,7 +22,6 @@ TEXTS = {
     "ingestion_is_a_number": '{"format": 1, "ingestion_id": 5}',
     "ingestion_is_no_uuid": '{"format": 1, "ingestion_id": "5"}',
     "ingestion_is_a_lone_surrogate": '{"format": 1, "ingestion_id": "\\ud800"}',
-    "other_format": json.dumps({"format": 2, "ingestion_id": str(uuid4())}),
     "unknown_ingestion": json.dumps({"format": 1, "ingestion_id": str(uuid4())}),
     "base64": "eyJmb3JtYXQiOiAxLCAiaW5nZXN0aW9uX2lkIjogIjUifQ==",
     "base64_noise": "n0/+Zk1x8Q==\n77+9AAECAw",
@@ -59,6 +58,20 @@ async def test_a_foreign_message_is_moved_word_for_word(
     assert await world.backend.poisoned(host.storage, Priority.HIGH) == [seen.text, seen.text]
     assert seen.text == text
     assert moved(caplog) == 2
+    assert await wrong(world, host, poison=[text]) == []
+
+
+@pytest.mark.parametrize("number", ["2", "0", "null", '"1"'])
+async def test_a_message_of_another_format_is_foreign(world: World, number: str) -> None:
+    """Also where it names an ingestion that there is: what else it says is not known."""
+    host = world.host(create=True)
+    await host.post([1, 2, 3, 4])
+    [own] = await host.storage.lanes[Priority.HIGH].peek()
+    text = own.text.replace('"format": 1', f'"format": {number}')
+    assert text != own.text
+    await host.put(text)
+    await world.drain(host)
+    assert await world.backend.poisoned(host.storage, Priority.HIGH) == [text]
     assert await wrong(world, host, poison=[text]) == []
 
 
