@@ -205,20 +205,40 @@ async def test_a_rejected_id_does_not_fail_its_batch(host: Host) -> None:
 
 
 async def test_an_unavailable_api_spends_no_attempt_and_closes_the_gate(host: Host) -> None:
-    """An outage of an hour fails nothing: the back-off grows to a minute, for every lane."""
+    """An outage of an hour fails nothing."""
     host.source.answers[1] = [SourceUnavailable("refused")] * 500
     one = await host.post([1])
     before = host.clock.seconds
     while host.clock.seconds < before + 3600:
         await host.tick()
         host.clock.seconds += 5
-    starts = [at for at, item in host.source.fetched if item == 1]
-    gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert gaps[0] == pytest.approx(5, abs=5)
-    assert gaps[-1] == pytest.approx(60, abs=6)
     status = await host.status(one)
     assert status["in_flight"]["attempts"] == 0
     assert status["in_flight"]["held_until"]
+
+
+async def gaps_of(host: Host, starts: int) -> list[float]:
+    """Tick as the timer does until there were so many starts; how far they were apart."""
+    while len(host.source.starts()) < starts:
+        await host.tick()
+        host.clock.seconds += 1
+    return [round(later - earlier, 6) for earlier, later in pairwise(host.source.starts())]
+
+
+async def test_the_back_off_doubles_from_an_interval_to_a_minute(host: Host) -> None:
+    """Where the API does not say how long it wants to be left alone."""
+    host.source.answers[1] = [SourceUnavailable("refused")] * 10
+    await host.post([1])
+    assert await gaps_of(host, 7) == [5, 10, 20, 40, 60, 60]
+
+
+async def test_the_back_off_starts_over_once_the_api_has_answered(host: Host) -> None:
+    """A later outage is another one."""
+    host.source.answers = {1: [SourceUnavailable("refused")] * 2, 2: [SourceUnavailable("refused")]}
+    await host.post([1])
+    await host.post([2])
+    assert await gaps_of(host, 5) == [5, 10, 5, 5]
+    assert host.source.ids() == [1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30), (0.0, 5), (1e9, 3600)])
@@ -255,16 +275,19 @@ async def test_a_crashed_batch_keeps_its_place(host: Host) -> None:
     assert (await other.status(one))["status"] == "completed"
 
 
-async def test_a_batch_that_kills_its_host_every_time_fails_at_last(host: Host) -> None:
-    """It must not block the service for ever."""
+@pytest.mark.parametrize(("starts", "status", "fetched"), [(19, "completed", [1, 2]), (20, "failed", [2])])
+async def test_a_batch_that_was_started_twenty_times_without_an_end_fails(
+    host: Host, starts: int, status: str, fetched: list[int]
+) -> None:
+    """One that kills its host every time must not block the service for ever."""
     one = await host.post([1])
     await host.post([2])
     row = host.account.table("ingestions")
     key = (one, one)
-    row[key].entity.update(triggered_at=host.clock.now().isoformat(), attempts=MAX_STARTS, slot=1)
+    row[key].entity.update(triggered_at=host.clock.now().isoformat(), attempts=starts, slot=1)
     await host.ticks(3)
-    assert host.source.ids() == [2]
-    assert (await host.status(one))["status"] == "failed"
+    assert host.source.ids() == fetched
+    assert (await host.status(one))["status"] == status
 
 
 async def test_slow_storage_fails_no_batch(host: Host) -> None:
