@@ -1,5 +1,6 @@
 """Tests of the triggers: what the host is told about them."""
 
+import logging
 from importlib import reload
 from types import ModuleType
 
@@ -71,6 +72,19 @@ def test_recovery_runs_at_start_and_every_ten_minutes(module: ModuleType) -> Non
     """A restart is when messages are most likely to be missing."""
     trigger = bindings(module)["recover"]
     assert (trigger["schedule"], trigger["runOnStartup"]) == ("0 */10 * * * *", True)
+
+
+def test_the_timers_keep_no_record_of_their_runs(module: ModuleType) -> None:
+    """A host that starts late has nothing to make up for: the lanes keep the work, and recovery runs at start."""
+    monitored = {name: trigger["useMonitor"] for name, trigger in bindings(module).items() if "useMonitor" in trigger}
+    assert monitored == {"dispatch": False, "recover": False}
+
+
+def test_storages_client_logs_errors_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its warnings repeat, with a trace, what our one line says, and its information is a page for every call."""
+    monkeypatch.setattr(logging.getLogger("azure"), "level", logging.NOTSET)
+    reload(function_app)
+    assert logging.getLogger("azure").level == logging.ERROR
 
 
 def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPatch) -> None:

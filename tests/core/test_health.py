@@ -30,10 +30,12 @@ async def test_an_idle_service_is_well(host: Host) -> None:
     assert (found.stalled, found.waiting, found.paused) == ("", {"HIGH": 0, "MEDIUM": 0, "LOW": 0}, "")
 
 
-async def test_work_that_waits_and_does_not_start_is_a_fault(host: Host) -> None:
+@pytest.mark.parametrize(("settings", "patience"), [({}, PATIENCE), ({"interval": 7, "lease": 50}, 7 + 50 + 60)])
+async def test_work_that_waits_and_does_not_start_is_a_fault(settings: dict[str, float], patience: float) -> None:
     """Longer than interval, lease and a minute."""
+    host = Host(**settings)
     await host.post([1], "LOW")
-    host.clock.seconds += PATIENCE - 1
+    host.clock.seconds += patience - 1
     assert not (await health(host)).stalled
     host.clock.seconds += 3
     found = await health(host)

@@ -134,6 +134,14 @@ async def test_a_caller_who_asks_again_and_again_leaves_two_messages(host: Host)
     assert not host.texts("ingest-high")
 
 
+async def test_a_caller_who_asks_again_after_the_first_start_leaves_no_second_message(host: Host) -> None:
+    """It was dispatched, so it has one."""
+    one = await host.post([1, 2, 3, 4], key="k")
+    await host.tick()
+    assert await host.post([1, 2, 3, 4], key="k") == one
+    assert len(host.texts("ingest-high")) == 1
+
+
 async def test_records_tell_how_each_batch_went(host: Host) -> None:
     """In pages, the batches that have not ended included."""
     host.source.answers[4] = [AttemptFailed("boom")]
