@@ -155,6 +155,7 @@ class ApiServer:
         if self._log is not None:
             line = {"id": request.item_id, "target": request.target}
             line |= {"monotonic": request.monotonic, "wall": request.wall}
+            line |= {"authorization": request.headers.get("authorization", "")}
             with self._log.open("a", encoding="ascii") as log:
                 log.write(json.dumps(line) + "\n")
 

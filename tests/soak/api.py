@@ -21,6 +21,7 @@ class Arrival:
     process: str
     at: float
     wall: float
+    authorization: str = ""
 
 
 class Api:
@@ -83,4 +84,10 @@ def running_api(folder: Path) -> Iterator[Api]:
 def _arrival(line: bytes) -> Arrival:
     fields = json.loads(line)
     process = fields["target"].split("/")[1]
-    return Arrival(item_id=fields["id"], process=process, at=fields["monotonic"], wall=fields["wall"])
+    return Arrival(
+        item_id=fields["id"],
+        process=process,
+        at=fields["monotonic"],
+        wall=fields["wall"],
+        authorization=fields["authorization"],
+    )
