@@ -5,8 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-CLOCK_SLEW = 0.001
-"""Records are stamped by the wall clock, which may be adjusted while a test runs; the limit is not kept by it."""
+from tests.soak.verdict import Start, too_close, with_records
 
 JITTER_SECONDS = 0.1
 """The API sees a start as late as its connection takes: a few milliseconds, more on a busy machine."""
@@ -20,3 +19,13 @@ def started(record: Mapping[str, Any]) -> datetime:
 def gaps(records: Sequence[Mapping[str, Any]]) -> list[float]:
     """Seconds between the starts of consecutive batches."""
     return [(started(later) - started(earlier)).total_seconds() for earlier, later in pairwise(records)]
+
+
+def check_distances(
+    starts: Sequence[Start], records: Mapping[tuple[str, int], Mapping[str, Any]], interval: float
+) -> None:
+    """No two starts are too close: by their records where both have one, and with jitter at the API."""
+    short = too_close(with_records(starts, records), interval)
+    assert not short, list(short.values())
+    at_api = [later.at - earlier.at for earlier, later in pairwise(starts)]
+    assert min(at_api) >= interval - JITTER_SECONDS, sorted(at_api)[:3]

@@ -9,8 +9,9 @@ from azure.storage.queue import QueueClient
 
 from ingest_core.adapters.azure import QUEUE_API_VERSION
 from tests.e2e.conftest import INTERVAL, Start
-from tests.e2e.limit import CLOCK_SLEW, JITTER_SECONDS, gaps
+from tests.e2e.limit import JITTER_SECONDS, gaps
 from tests.soak.api import Api, running_api
+from tests.soak.verdict import CLOCK_SLEW
 from tests.support.hosts import FunctionHost
 from tests.support.processes import Azurite, wait_until
 

@@ -1,7 +1,8 @@
 """The service as it is shipped: no setting but storage, one batch per five seconds."""
 
 from tests.e2e.conftest import Start
-from tests.e2e.limit import CLOCK_SLEW, gaps
+from tests.e2e.limit import gaps
+from tests.soak.verdict import CLOCK_SLEW
 
 
 def test_one_batch_per_five_seconds(start: Start) -> None:

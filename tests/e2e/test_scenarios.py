@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 from tests.e2e.conftest import INTERVAL
-from tests.e2e.limit import CLOCK_SLEW, gaps, started
+from tests.e2e.limit import gaps, started
+from tests.soak.verdict import CLOCK_SLEW
 from tests.support.hosts import FunctionHost, func_version
 from tests.support.processes import wait_until
 

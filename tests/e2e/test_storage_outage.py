@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -16,15 +15,13 @@ import pytest
 from azure.storage.queue import QueueClient
 
 from ingest_core.adapters.azure import QUEUE_API_VERSION
+from tests.e2e.limit import check_distances
 from tests.soak.api import Api, running_api
 from tests.soak.callers import Callers, Ingestion
 from tests.soak.fleet import Fleet, fleet
-from tests.soak.run import INTERVAL, SETTINGS, asked_for, drained
+from tests.soak.run import INTERVAL, SETTINGS, asked_for, drained, records_of
 from tests.soak.verdict import starts_of
 from tests.support.processes import Azurite, azurite, wait_until
-
-JITTER_SECONDS = 0.1
-"""The API sees a start as late as its connection takes: a few milliseconds, more on a busy machine."""
 
 A_FEW_SECONDS = 6.0
 """A storage call is given up after four."""
@@ -96,8 +93,7 @@ class Service:
         self.wait_for(self.post(1, "HIGH"), "completed")
         wait_until(lambda: self._waiting() == 0, seconds=60, what="no message is left")
         starts = starts_of(self.api.arrivals(), self.callers.ingestions)
-        gaps = [later.at - earlier.at for earlier, later in pairwise(starts)]
-        assert min(gaps) >= self.interval - JITTER_SECONDS, sorted(gaps)[:3]
+        check_distances(starts, records_of(self.host, self.callers.ingestions), self.interval)
         assert "Traceback" not in self.host.output()
 
     def _waiting(self) -> int:

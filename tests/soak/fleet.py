@@ -56,9 +56,9 @@ class Fleet:
         """`kill -9`. What it leaves behind goes on."""
         host = self.hosts.pop(name)
         host.kill()
+        self._thawed(name)
         host.thaw()
         self.ended.append(host)
-        self._thawed(name)
 
     def freeze(self, name: str) -> bool:
         """Suspend a process; False when it has died before."""
@@ -71,9 +71,9 @@ class Fleet:
 
     def thaw(self, name: str) -> None:
         """Let it go on; nothing happens if it has died since."""
+        self._thawed(name)  # noted first: what is sent after it comes after it
         if host := self.hosts.get(name):
             host.thaw()
-        self._thawed(name)
 
     def frozen(self) -> Sequence[str]:
         """Who is suspended."""

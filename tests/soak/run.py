@@ -120,6 +120,7 @@ def drained(
         log=hosts.output(),
         kills=kills,
         freezes=hosts.freezes,
+        lease=LEASE,
     )
 
 
@@ -127,7 +128,8 @@ def records_of(host: FunctionHost, ingestions: list[Ingestion]) -> dict[tuple[st
     """The records of all batches that have ended, by the ingestion's key and the batch's index."""
     found: dict[tuple[str, int], Mapping[str, Any]] = {}
     for one in ingestions:
-        batches = host.call("GET", f"/status/{one.ingestion_id}/batches?limit=1000").json["batches"]
+        reply = host.call("GET", f"/status/{one.ingestion_id}/batches?limit=1000")
+        batches = reply.json["batches"] if reply.status == 200 else []  # storage may have lost it
         found |= {(one.key, index): batch for index, batch in enumerate(batches) if batch["completed_at"]}
     return found
 

@@ -45,7 +45,7 @@ def verdict(
         batch: {"triggered_at": datetime.fromtimestamp(WALL + at, UTC).isoformat()}
         for batch, at in (records or {}).items()
     }
-    given: dict[str, Any] = {"interval": 1.0, "log": "", "kills": 0, "freezes": []} | others
+    given: dict[str, Any] = {"interval": 1.0, "log": "", "kills": 0, "freezes": [], "lease": 4.0} | others
     return judge(arrivals=seen, ingestions=ingestions, statuses=statuses, records=told, **given)
 
 
@@ -80,6 +80,46 @@ def test_what_was_sent_after_a_suspension_is_counted_apart() -> None:
     seen = arrivals(("a", 10.0, range(1, 4)), ("b", 10.5, range(4, 7)))
     found = verdict(seen, SIX, freezes=[freeze])
     assert (len(found.suspended), found.problems()) == (1, [])
+
+
+NINE = accepted(range(1, 10))
+HELD = (("a", 3.0, range(1, 4)), ("a", 10.0, range(4, 7)), ("b", 10.5, range(7, 10)))
+
+
+@pytest.mark.parametrize(
+    ("freezes", "seen"),
+    [
+        ([], HELD),
+        ([Freeze(process="c", since=5.0, until=10.4)], HELD),
+        ([Freeze(process="b", since=5.0, until=10.2)], HELD),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 4.2, range(1, 4)), *HELD[1:])),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("b", 4.2, range(1, 4)), *HELD[1:])),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 7.5, range(1, 4)), *HELD[1:])),
+    ],
+    ids=["no_freeze", "another_process", "long_before", "not_due", "itself_not_due", "another_had_the_gate"],
+)
+def test_a_freeze_that_cannot_have_come_before_the_send_excuses_nothing(
+    freezes: list[Freeze], seen: Sequence[tuple[str, float, range]]
+) -> None:
+    """The slot must have been due, and the gate the frozen process's own."""
+    excusing = Freeze(process="b", since=5.0, until=10.4)
+    assert not verdict(arrivals(*HELD), NINE, freezes=[excusing]).too_close
+    assert len(verdict(arrivals(*seen), NINE, freezes=freezes).too_close) == 1
+
+
+def test_a_start_after_a_suspension_is_too_close_to_both_its_neighbours() -> None:
+    """It is one chance all the same."""
+    seen = arrivals(*HELD, ("a", 11.0, range(10, 13)))
+    found = verdict(seen, accepted(range(1, 13)), freezes=[Freeze(process="b", since=5.0, until=10.4)])
+    assert (len(found.suspended), found.problems()) == (1, [])
+
+
+def test_suspensions_that_are_too_many_to_be_chance_are_a_problem() -> None:
+    """Somebody sends without a look at the clock."""
+    seen = arrivals(*HELD, ("a", 20.0, range(10, 13)), ("b", 20.5, range(13, 16)))
+    freezes = [Freeze(process="b", since=since, until=since + 5.4) for since in (5.0, 15.0)]
+    found = verdict(seen, accepted(range(1, 16)), freezes=freezes)
+    assert (len(found.suspended), len(found.problems())) == (2, 2)
 
 
 def test_a_lower_lane_must_not_overtake() -> None:
