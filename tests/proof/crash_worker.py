@@ -19,10 +19,10 @@ from typing import Any
 from azure.core.pipeline.transport import AsyncHttpTransport
 
 from ingest_core.adapters import azure
-from tests.proof.scenarios import SCENARIOS, Scenario, nothing
+from tests.proof.scenarios import SCENARIOS, Scenario, carry_on, nothing
 from tests.support.faults import DEATH, Fate, Faults, at, outage
 from tests.support.ledger import starts
-from tests.support.world import CALL_SECONDS, AzureBackend, Host, World, make_world, wrong
+from tests.support.world import CALL_SECONDS, AzureBackend, Host, World, make_world
 
 VISIBILITY_SECONDS = 1
 """What passes in real time is made short."""
@@ -110,27 +110,7 @@ async def _attack(world: World, scenario: Scenario, faults: Faults) -> Host:
 
 
 async def _carry_on(world: World, scenario: Scenario, survivor: Host | None) -> list[str]:
-    """New hosts, and the one that lived on, bring everything to its end."""
-    try:
-        another = world.host(create=scenario.prepare is nothing)
-        await world.send_again(another)
-        if survivor:
-            await survivor.tick()
-            await another.tick()
-            await survivor.tick()
-        await world.drain(another)
-        if await another.recover():
-            await world.drain(another)
-        found = await wrong(world, another, failed=scenario.failed, poison=scenario.poison)
-        for _ in range(10):
-            if not any("messages are left" in one for one in found):
-                break
-            await asyncio.sleep(VISIBILITY_SECONDS / 4)  # a message whose receiver failed is out of sight for a while
-            await world.drain(another)
-            found = await wrong(world, another, failed=scenario.failed, poison=scenario.poison)
-        return found
-    finally:
-        await world.close()
+    return await carry_on(world, scenario, survivor, wait=lambda: asyncio.sleep(VISIBILITY_SECONDS / 4))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.faults import Fate, at
-from tests.support.world import Host, World
+from tests.support.world import Host, World, wrong
 
 Step = Callable[[World, Host], Awaitable[None]]
 
@@ -26,6 +26,35 @@ class Scenario:
     refusals: Mapping[int, Sequence[str]] = field(default_factory=dict)
     failed: Sequence[int] = ()
     poison: Sequence[str] = ()
+
+
+async def carry_on(
+    world: World, scenario: Scenario, survivor: Host | None, *, wait: Callable[[], Awaitable[None]]
+) -> list[str]:
+    """New hosts, and the one that lived on, bring everything to its end; return what is wrong then.
+
+    A message whose receiver failed is out of sight for a while: `wait` lets a part of that pass.
+    """
+    try:
+        another = world.host(create=scenario.prepare is nothing)
+        await world.send_again(another)
+        if survivor:
+            await survivor.tick()
+            await another.tick()
+            await survivor.tick()
+        await world.drain(another)
+        if await another.recover():
+            await world.drain(another)
+        found = await wrong(world, another, failed=scenario.failed, poison=scenario.poison)
+        for _ in range(10):
+            if not any("messages are left" in one for one in found):
+                break
+            await wait()
+            await world.drain(another)
+            found = await wrong(world, another, failed=scenario.failed, poison=scenario.poison)
+        return found
+    finally:
+        await world.close()
 
 
 async def nothing(_world: World, _host: Host) -> None:

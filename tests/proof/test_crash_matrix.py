@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from ingest_core.adapters.memory import Account
-from tests.proof.scenarios import SCENARIOS, Scenario
+from ingest_core.adapters.memory import VISIBILITY, Account
+from tests.proof.scenarios import SCENARIOS, Scenario, carry_on
 from tests.support.accounts import Accounts
 from tests.support.faults import Died, Fate, Faults, Plan, calm
 from tests.support.processes import ROOT
-from tests.support.world import CALL_SECONDS, INTERVAL, Host, MemoryBackend, World, make_world, wrong
+from tests.support.world import CALL_SECONDS, INTERVAL, Host, MemoryBackend, make_world
 
 WORKERS = (os.cpu_count() or 1) + 1
 """One more than processors: a case waits now and then for a message to become visible."""
@@ -171,22 +171,11 @@ async def _run_in_memory(scenario: Scenario, plan: Plan, ledger: Path) -> tuple[
         host = None
     calls = list(faults.calls)
     faults.heal()
-    return calls, await _carry_on(world, scenario, host)
 
+    async def pass_by() -> None:
+        world.time.pass_by(VISIBILITY.total_seconds())
 
-async def _carry_on(world: World, scenario: Scenario, survivor: Host | None) -> list[str]:
-    another = world.host()
-    await world.send_again(another)
-    if survivor:
-        await survivor.tick()
-        await another.tick()
-        await survivor.tick()
-    await world.drain(another)
-    world.time.pass_by(5)  # received messages become visible again
-    await world.drain(another)
-    if await another.recover():
-        await world.drain(another)
-    found = await wrong(world, another, failed=scenario.failed, poison=scenario.poison)
-    await world.close()
-    world.ledger.close()
-    return found
+    try:
+        return calls, await carry_on(world, scenario, host, wait=pass_by)
+    finally:
+        world.ledger.close()

@@ -7,8 +7,7 @@ number. A plan says what becomes of the n-th call. What is raised is what azure-
 import os
 import random
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NoReturn, Self
 from weakref import WeakKeyDictionary
@@ -89,10 +88,6 @@ class Faults:
         self._fates: WeakKeyDictionary[HttpRequest, Fate] = WeakKeyDictionary()
         self._fate = Fate.PASS
         self._dead = False
-
-    def counts(self) -> Mapping[str, int]:
-        """How often each kind of call was made."""
-        return Counter(self.calls)
 
     def heal(self) -> None:
         """From now on nothing fails."""

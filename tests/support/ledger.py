@@ -113,11 +113,6 @@ def violations(events: Sequence[Event], *, interval: float) -> Iterator[str]:
     yield from (f"batch {batch} was ended {count} times" for batch, count in ends.items() if count > 1)
 
 
-def smallest_gap(events: Sequence[Event]) -> float:
-    """The least time between two starts."""
-    return min((after.at - before.at for before, after in pairwise(starts(events))), default=float("inf"))
-
-
 def _gaps(found: Iterable[Start], interval: float) -> Iterator[str]:
     for before, after in pairwise(found):
         if after.at - before.at < interval - ROUNDING_SECONDS:

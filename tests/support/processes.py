@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from devtools import storage
 from devtools.ports import free_ports, listening
 
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
@@ -100,10 +100,7 @@ class Azurite:
     @property
     def connection_string(self) -> str:
         """For this instance."""
-        endpoints = {"Blob": self.blob_port, "Queue": self.queue_port, "Table": self.table_port}
-        return f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={ACCOUNT_KEY};" + "".join(
-            f"{service}Endpoint=http://127.0.0.1:{port}/devstoreaccount1;" for service, port in endpoints.items()
-        )
+        return storage.connection_string((self.blob_port, self.queue_port, self.table_port))
 
     def start(self) -> None:
         """Start it and wait until it listens."""
