@@ -24,8 +24,12 @@ def gaps(records: Sequence[Mapping[str, Any]]) -> list[float]:
 def check_distances(
     starts: Sequence[Start], records: Mapping[tuple[str, int], Mapping[str, Any]], interval: float
 ) -> None:
-    """No two starts are too close: by their records where both have one, and with jitter at the API."""
+    """No two starts are too close: by their records where both have one, and with jitter at the API.
+
+    Storage may have lost the record of a start, and how long that one took to arrive is then not known.
+    """
     short = too_close(with_records(starts, records), interval)
-    assert not short, list(short.values())
+    told = [text for pair, text in short.items() if all(start.sent_at is not None for start in pair)]
+    assert not told, told
     at_api = [later.at - earlier.at for earlier, later in pairwise(starts)]
     assert min(at_api) >= interval - JITTER_SECONDS, sorted(at_api)[:3]

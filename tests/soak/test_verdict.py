@@ -1,6 +1,7 @@
 """The judge of the soak finds what it is there to find."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -66,6 +67,12 @@ def test_a_gap_is_judged_by_the_starters_clocks() -> None:
     seen = arrivals(("a", 10.1, range(1, 4)), ("a", 11.0, range(4, 7)))
     assert verdict(seen, SIX, records={(SIX.key, 0): 10.0, (SIX.key, 1): 11.0}).problems() == []
     assert verdict(seen, SIX, records={(SIX.key, 0): 10.0, (SIX.key, 1): 10.9}).too_close
+
+
+def test_an_api_that_is_interrupted_between_its_clocks_shortens_no_gap() -> None:
+    """The records' own difference is what counts."""
+    first, second = TIDY[:3], [replace(one, wall=one.wall + 0.01) for one in TIDY[3:]]
+    assert verdict([*first, *second], SIX, records={(SIX.key, 0): 9.999, (SIX.key, 1): 10.999}).problems() == []
 
 
 def test_a_gap_without_a_record_is_judged_at_the_api() -> None:

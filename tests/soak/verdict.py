@@ -50,6 +50,11 @@ class Start:
     def batch(self) -> tuple[str, int]:
         return self.ingestion.key, self.index
 
+    @property
+    def recorded_at(self) -> float | None:
+        """The starter's own word on the wall clock: the API may be interrupted between its looks at its two clocks."""
+        return None if self.sent_at is None else self.sent_at - self.at + self.wall
+
     def __str__(self) -> str:
         return f"{self.process} {self.ingestion.priority} {self.ingestion.ids[0]}+ batch {self.index} at {self.at:.3f}"
 
@@ -218,8 +223,8 @@ def too_close(starts: Sequence[Start], interval: float) -> dict[tuple[Start, Sta
     longest = max(latencies, default=0.0)
     found = {}
     for earlier, later in pairwise(starts):
-        if earlier.sent_at is not None and later.sent_at is not None:
-            gap, least, where = later.sent_at - earlier.sent_at, interval, "by their records"
+        if earlier.recorded_at is not None and later.recorded_at is not None:
+            gap, least, where = later.recorded_at - earlier.recorded_at, interval, "by their records"
         else:
             on_its_way = longest if earlier.sent_at is None else earlier.at - earlier.sent_at
             gap, least, where = later.at - earlier.at, interval - on_its_way, "at the API"
