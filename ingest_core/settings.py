@@ -16,10 +16,10 @@ from ingest_core.source_request import check_url_template, parse_headers
 
 DEFAULT_SCHEDULE = "*/5 * * * * *"
 
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_DAYS = "sun|mon|tue|wed|thu|fri|sat"
-_SCHEDULE_FIELDS = ((59, ""), (59, ""), (23, ""), (31, ""), (12, _MONTHS), (6, _DAYS))
-"""The largest number in each NCRONTAB field, and the names it knows by their beginning."""
+_MONTHS = " january february march april may june july august september october november december"
+_DAYS = " sunday monday tuesday wednesday thursday friday saturday"
+_SCHEDULE_FIELDS = ((0, 59, ""), (0, 59, ""), (0, 23, ""), (1, 31, ""), (1, 12, _MONTHS), (0, 6, _DAYS))
+"""The least and the largest number in each NCRONTAB field, and its names: any beginning of one stands for it."""
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -107,18 +107,26 @@ def schedule_of(values: Mapping[str, str]) -> str:
 
 
 def _is_schedule(text: str) -> bool:
-    """Whether the host would take it, so far as this can be told without its parser."""
-    fields = text.split()
+    """Whether the host would take it: one that it refuses would leave the service without its timer."""
+    fields = [field for field in text.split(" ") if field]
     return len(fields) in (5, 6) and all(map(_is_field, fields, _SCHEDULE_FIELDS[-len(fields) :]))
 
 
-def _is_field(text: str, limits: tuple[int, str]) -> bool:
-    most, names = limits
-    value = rf"(?:\d+|(?:{names})[a-z]*)" if names else r"\d+"
-    item = rf"(?:\*|{value}(?:-{value})?)(?:/\d+)?"
-    if re.fullmatch(f"{item}(?:,{item})*", text, re.ASCII | re.IGNORECASE) is None:
-        return False
-    return all(int(number) <= most for number in re.findall(r"(?<![/\d])\d+", text))  # a step may be larger
+def _is_field(text: str, limits: tuple[int, int, str]) -> bool:
+    for item in text.split(","):
+        span, slash, step = item.partition("/")
+        if not re.fullmatch("[+-]?[0-9]{1,9}" if slash else "", step):
+            return False
+        if span != "*" and not all(_is_value(end, limits) for end in span.split("-", 1)):
+            return False
+    return True
+
+
+def _is_value(text: str, limits: tuple[int, int, str]) -> bool:
+    least, most, names = limits
+    if re.fullmatch("[0-9]{1,9}", text):
+        return least <= int(text) <= most
+    return bool(text) and f" {text.lower()}" in names
 
 
 def _problem(entry: ErrorDetails) -> str:
