@@ -71,9 +71,14 @@ class Settings(BaseModel):
         return self.lease or self.interval + self.source_timeout + 5
 
 
+NAMES = ("INGEST_SCHEDULE", *(str(field.alias) for field in Settings.model_fields.values()))
+"""All that is read of the app settings."""
+
+
 def read_settings(values: Mapping[str, str]) -> Settings:
     """Read the settings; an empty value counts as unset. Raises `InvalidSettings` with every problem."""
-    given = {name: value.strip() for name, value in values.items() if value.strip()}
+    # Each is asked for: Windows finds a variable in whatever case, but lists all of them in upper case.
+    given = {name: text for name in NAMES if (text := values.get(name, "").strip())}
     problems = []
     if not _is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
         problems.append(f"INGEST_SCHEDULE: must be five or six NCRONTAB fields, like {DEFAULT_SCHEDULE}")
@@ -84,9 +89,8 @@ def read_settings(values: Mapping[str, str]) -> Settings:
         problems.append(
             "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is: to http, or to simulated to leave it out"
         )
-    names = {str(field.alias) for field in Settings.model_fields.values()}
     try:
-        settings = Settings.model_validate({name: value for name, value in given.items() if name in names})
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         problems += [_problem(entry) for entry in error.errors(include_url=False)]
     if problems:
@@ -96,8 +100,7 @@ def read_settings(values: Mapping[str, str]) -> Settings:
 
 def unknown_settings(values: Mapping[str, str]) -> list[str]:
     """Names that look like ours and are not: misspelt ones, most likely."""
-    known = {"INGEST_SCHEDULE"} | {field.alias for field in Settings.model_fields.values()}
-    return sorted(name for name in values if name.upper().startswith("INGEST_") and name not in known)
+    return sorted(name for name in values if name.upper().startswith("INGEST_") and name not in NAMES)
 
 
 def schedule_of(values: Mapping[str, str]) -> str:

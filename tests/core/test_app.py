@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import UserDict
 
 import pytest
 
@@ -176,3 +177,22 @@ async def test_a_tick_that_meets_a_fault_logs_one_line(app: App, host: Host, cap
     host.core.dispatcher._tick = fault
     await app.tick()
     assert caplog.messages == ["dispatch.storage_unavailable error=storage cannot be reached retry=next_tick"]
+
+
+class WindowsEnvironment(UserDict[str, str]):
+    """As `os.environ` is there: a name is found whatever its case, and listed in upper case."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name.upper(), value)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.upper())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).upper())
+
+
+def test_windows_lists_settings_in_upper_case(caplog: pytest.LogCaptureFixture) -> None:
+    """They are found all the same, and none is taken for a misspelt one."""
+    app = App(WindowsEnvironment(AzureWebJobsStorage="UseDevelopmentStorage=true", INGEST_SCHEDULE="* * * * * *"))
+    assert (app.schedule, caplog.messages) == ("* * * * * *", [])
