@@ -96,14 +96,12 @@ class RateGate:
         """Write down how much of a pause is left, every ten seconds or so. Raises `StorageUnavailable`.
 
         Whoever starts anew counts from the version that it finds: without this, a restart would begin an hour's
-        `Retry-After` again.
+        `Retry-After` again. And an outage may have kept `give_back` from telling anybody of the pause.
         """
         left = self._free_at - self._clock.monotonic()
-        if (
-            isinstance(self._view, Incumbent)
-            and left > self._interval
-            and self._view.row.hold_seconds - left > LONGEST_WAIT_SECONDS
-        ):
+        if not isinstance(self._view, Incumbent) or left <= self._interval:
+            return
+        if not left <= self._view.row.hold_seconds <= left + LONGEST_WAIT_SECONDS:
             await self._write(replace(self._own, hold_seconds=left))
 
     def outrun(self, slot: int) -> None:
@@ -140,8 +138,8 @@ class RateGate:
         now = self._clock.monotonic()
         row = decode(stored)
         if row.token in self._tokens:  # ours: a write whose answer was lost, or the one before it
-            self._own = row
-            return Incumbent(row=row, etag=stored.etag, free_at=self._free_at)
+            self._own = replace(row, started_at=self._own.started_at, pause=self._own.pause)  # perhaps not yet written
+            return Incumbent(row=self._own, etag=stored.etag, free_at=self._free_at)
         if isinstance(before, Observer) and before.etag == stored.etag:
             return before
         return Observer(row=row, etag=stored.etag, first_seen=now)

@@ -209,6 +209,24 @@ async def test_a_pause_whose_write_was_refused_is_written_again(
     assert (row["pause"], row["started_at"]) == ("the API asked to wait", started_at.isoformat())
 
 
+async def test_a_pause_that_an_outage_kept_from_the_row_is_written_later(
+    process: Process, account: Account, clock: FakeClock
+) -> None:
+    """The incumbent knows of it alone until then: others would start, and nobody could say why it does not."""
+    await clock.sleep(await process.due())
+    assert await process.gate.take()
+    started_at = process.gate.started()
+    process.gate.pause(3600, "the API asked to wait")
+    process.fail_before = 2
+    with pytest.raises(StorageUnavailable):
+        await process.gate.give_back(started=True)
+    assert await process.due() == 3600
+    await process.gate.renew_pause()
+    assert await Process(account, clock).due() == 3600
+    row = account.table("dispatch")["gate", "gate"].entity
+    assert (row["pause"], row["started_at"]) == ("the API asked to wait", started_at.isoformat())
+
+
 async def test_a_pause_outlives_the_row(process: Process, account: Account, clock: FakeClock) -> None:
     """The external API knows nothing of storage that was emptied."""
     await clock.sleep(await process.due())
