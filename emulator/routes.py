@@ -1,7 +1,6 @@
 """Route templates and their inline constraints, as ASP.NET Core parses and matches them ("Routing in ASP.NET Core").
 
-The first route that matches serves the request: a literal does not win over a parameter. A segment of several parts,
-such as `{name}.{ext?}`, matches from the right. What is wrong is a ValueError: the host puts that function in error.
+The first that matches serves, a literal does not win over a parameter. What is wrong is a ValueError.
 """
 
 import re
@@ -13,6 +12,7 @@ from emulator.app import Function
 
 Constraint = Callable[[str], bool]
 Values = dict[str, str]
+Segment = Sequence["Parameter | str"]
 
 # What .NET takes for a value, in its invariant culture.
 NUMBER = r"([0-9][0-9,]*\.?[0-9]*|\.[0-9]+)"
@@ -88,9 +88,6 @@ class Parameter:
     constraints: Sequence[Constraint]
     default: str | None
     kind: str  # as in SHAPE
-
-
-Segment = Sequence[Parameter | str]
 
 
 def _parameter(text: str) -> Parameter:
@@ -177,8 +174,7 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Val
     """Return the function of the first route that serves the method and the path, and the route values."""
     pieces = path.removesuffix("/").split("/")[1:]
     serving = (route for route in routes if route.methods is None or method.upper() in route.methods)
-    matching = ((route.function, route.match(path, pieces)) for route in serving)
-    return next(((function, values) for function, values in matching if values is not None), None)
+    return next(((one.function, found) for one in serving if (found := one.match(path, pieces)) is not None), None)
 
 
 def route_for(function: Function, taken: Sequence[Route]) -> Route:

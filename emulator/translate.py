@@ -1,7 +1,6 @@
 """A request becomes what the Python worker hands a function, and what it returns becomes an answer.
 
-The host's rules, which are not HTTP's: repeated headers and query keys are joined by commas, empty query values left
-out, a body needs a Content-Length, `%2F` stays in a path. What no answer can carry raises; the caller is told 500.
+The host's rules are not HTTP's: a body needs a Content-Length, for one. What cannot be sent raises: that is a 500.
 """
 
 import json
@@ -10,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
+from azure.functions import HttpResponse
 from azure.functions.http import HttpRequest, HttpResponseConverter
 
 Texts = Mapping[str, str]
@@ -21,7 +20,9 @@ Texts = Mapping[str, str]
 OURS = ("content-length", "transfer-encoding", "date")  # the server writes these itself
 DATE = "%a, %d %b %Y %H:%M:%S GMT"
 # What Newtonsoft.Json, the host's reader, lets pass: 'quotes', bare names, a comma too many.
-TOKENS = re.compile(r"""("(?:[^"\\]|\\.)*")|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)(?=\s*:)|,(?=\s*[\]}])""", re.DOTALL)
+TOKENS = re.compile(
+    r"""(?s)("(?:[^"\\]|\\.)*")|'((?:[^'\\]|\\.)*)'|(?<![\w$])([A-Za-z_$][\w$]*+)(?=\s*:)|,(?=\s*[\]}])"""
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +83,9 @@ def request(method: str, path: str, query: str, headers: Texts, values: Texts, b
 
 def answer(result: object) -> Answer:
     """Turn what an HTTP function returned into an answer."""
-    if isinstance(result, str):
-        content_type = ("Content-Type", "text/plain; charset=utf-8")
-        return Answer(status=200, headers=(content_type,), body=_rewritten(result).encode())
+    given = _read(result) if isinstance(result, str) else result
     try:
-        response = HttpResponseConverter.encode(result, expected_type=None).value
+        response = HttpResponseConverter.encode(given, expected_type=None).value
     except NotImplementedError:
         raise TypeError(f"an HTTP function must return str or HttpResponse, not {type(result).__name__}") from None
     text = response["status_code"].value
@@ -97,21 +96,27 @@ def answer(result: object) -> Answer:
     for name, value in ((name, one.value) for name, one in response["headers"].items()):
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
             raise ValueError(f"the header {name!r}: {value!r} cannot be sent")
-        if name.lower() not in OURS and (value or name.lower() != "content-type"):
-            headers.setdefault(name.lower(), ("Content-Type" if name.lower() == "content-type" else name, value))
+        key = name.lower()
+        if key not in OURS and (value or key != "content-type"):
+            headers.setdefault(key, ("Content-Type" if key == "content-type" else name, value.strip("\t ")))
     cookies = [("Set-Cookie", _cookie(morsel)) for one in response["cookies"] or () for morsel in one.values()]
     body = b"" if status in (204, 205, 304) else response["body"].value
-    return Answer(status=status, headers=[*headers.values(), *cookies], body=body)
+    return Answer(status=status, headers=(*headers.values(), *cookies), body=body)
 
 
-def _rewritten(text: str) -> str:
-    """Return a returned str as the host sends it: what is JSON, in a wide sense, is read, and written again."""
-    for form in (str, partial(TOKENS.sub, _strict)):
-        with suppress(ValueError):
-            value = json.loads(form(text).strip() or "null", strict=False, parse_constant=str)
-            shown = "" if value is None else str(value).removesuffix(".0")
-            return json.dumps(value, ensure_ascii=False, indent=2) if isinstance(value, dict | list) else shown
-    return text
+def _read(text: str) -> HttpResponse:
+    """Turn a returned str into a response: JSON if it is some; an object with a `body` is a response as a whole."""
+    value: Any = text
+    with suppress(ValueError):
+        value = json.loads(TOKENS.sub(_strict, text).strip() or "null", strict=False, parse_constant=str)
+    given = {key.lower(): one for key, one in value.items()} if isinstance(value, dict) else {}
+    said, indent = (given, None) if "body" in given else ({"body": value}, 2)
+    body, headers = said["body"], {name: str(one) for name, one in said.get("headers", {}).items()}
+    mime = {n: f"{v}; charset=utf-8" for n, v in headers.items() if n.lower() == "content-type" and "charset" not in v}
+    shown = "" if body is None else str(body).removesuffix(".0" if isinstance(body, float) else "")
+    if isinstance(body, dict | list):
+        shown = json.dumps(body, ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
+    return HttpResponse(shown, headers=headers | mime, status_code=said.get("statuscode", said.get("status")))
 
 
 def _strict(token: re.Match[str]) -> str:
@@ -126,7 +131,6 @@ def _cookie(morsel: Any) -> str:  # noqa: ANN401 - http.cookies.Morsel
     said["max-age"] = said["max-age"] and str(int(float(said["max-age"])))
     said["expires"] = said["expires"] and datetime.strptime(said["expires"], DATE).strftime(DATE)  # noqa: DTZ007 - GMT
     names = ("expires", "max-age", "domain", "path", "secure", "samesite", "httponly")
-    shown = [
-        name if said[name] is True else f"{name}={said[name]}" for name in names if said[name] or name in names[2:4]
-    ]
+    kept = [name for name in names if said[name] or name in ("domain", "path")]
+    shown = [name if said[name] is True else f"{name}={said[name]}" for name in kept]
     return "; ".join([f"{morsel.key}={quote(morsel.value, safe='')}", *shown])

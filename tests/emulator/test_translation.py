@@ -109,12 +109,38 @@ def headers_of(response: func.HttpResponse) -> dict[str, str]:
         ("{a: 'say \"b\"'}", '{\n  "a": "say \\"b\\""\n}'),
         ("{'a': True}", "{'a': True}"),
         ('"a\nb: c,]"', "a\nb: c,]"),
+        ('"1.0"', "1.0"),
+        ("1.0", "1"),
+        ("{$a: 1}", '{\n  "$a": 1\n}'),
+        ("x" * 300_000, "x" * 300_000),
     ],
 )
 def test_a_returned_string(text: str, body: str) -> None:
     """The host reads it as JSON if it can, in the wide sense of Newtonsoft.Json, and writes that."""
     content_type = (("Content-Type", "text/plain; charset=utf-8"),)
     assert answer(text) == Answer(status=200, headers=content_type, body=body.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"body": "x", "status": 201}', (201, "text/plain; charset=utf-8", b"x")),
+        ('{"Body": {"a": [1]}, "STATUSCODE": "202", "status": 5}', (202, "text/plain; charset=utf-8", b'{"a":[1]}')),
+        ('{"body": null, "status": "many"}', (200, "text/plain; charset=utf-8", b"")),
+        ('{"body": true, "headers": {"content-type": "a/b"}}', (200, "a/b; charset=utf-8", b"True")),
+        ('{"body": 1, "headers": {"Content-Type": "a/b; charset=utf-8"}}', (200, "a/b; charset=utf-8", b"1")),
+        ('{"status": 201}', (200, "text/plain; charset=utf-8", b'{\n  "status": 201\n}')),
+    ],
+)
+def test_a_returned_string_may_be_a_whole_response(text: str, expected: tuple[int, str, bytes]) -> None:
+    """A JSON object that has a body, in any case (HttpBinding.ParseResponseObject)."""
+    given = answer(text)
+    assert (given.status, dict(given.headers)["Content-Type"], given.body) == expected
+
+
+def test_headers_of_a_whole_response_keep_their_case() -> None:
+    """And what is no text becomes text."""
+    assert dict(answer('{"body": "", "headers": {"X-Mixed": 5}}').headers)["X-Mixed"] == "5"
 
 
 @pytest.mark.parametrize("result", [None, {"a": 1}, [1], b"bytes", 5, 1.5, object()])
@@ -167,6 +193,11 @@ def test_the_server_writes_the_length() -> None:
     """A wrong one would break the connection."""
     response = func.HttpResponse("x", headers={"Content-Length": "5", "Transfer-Encoding": "chunked", "X": ""})
     assert headers_of(response) == {"Content-Type": "text/plain; charset=utf-8", "X": ""}
+
+
+def test_blanks_around_a_headers_value_are_not_sent() -> None:
+    """The host sends them and no client sees them; h11 would break the connection off."""
+    assert headers_of(func.HttpResponse("x", mimetype="a/b", headers={"X": " \ta b "}))["X"] == "a b"
 
 
 def test_a_header_that_comes_twice_is_sent_once() -> None:
