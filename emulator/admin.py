@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.app import SCRIPT, Function
-from emulator.translate import NOT_FOUND, Answer
+from emulator.translate import Answer
 
 STATE: dict[str, Any] = {"version": "4.1037.0.0", "versionDetails": "4.1037.0+emulator", "processUptime": 0}
 STATE |= dict.fromkeys(("platformVersion", "instanceId", "computerName"), "")
@@ -15,15 +15,15 @@ STATE |= {"id": "emulator", "state": "Running", "functionAppContentEditingState"
 
 
 class Admin:
-    """Answers what is asked below /admin; what is not copied is not found."""
+    """Answers what is asked below /admin."""
 
     def __init__(self, functions: Sequence[Function], errors: Mapping[str, str], run: Callable[..., None]) -> None:
         self._functions = {function.name.lower(): function for function in functions}
         self._errors, self._run = errors, run
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one request."""
-        base, found = f"http://{headers.get('host', '')}", NOT_FOUND
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        """Answer one request; None if no route fits: then it is the functions' (WebJobsApplicationBuilderExtension)."""
+        base, found = f"http://{headers.get('host', '')}", None
         match method.upper(), path.lower().strip("/").split("/")[1:]:
             case "GET", ["host", "status"]:
                 found = _json(STATE)
@@ -66,9 +66,8 @@ def _describe(function: Function, base: str) -> dict[str, Any]:
     described |= {"script_root_path_href": None, "config_href": None, "files": None, "test_data": ""}
     described |= {"isDisabled": function.disabled, "isDirect": False, "isProxy": False}
     described |= {"invoke_url_template": f"{base}/{function.route}".lower() if function.is_http else None}
-    described |= {"href": f"{base}/admin/functions/{function.name}", "config": name | code}
-    described["config"]["bindings"] = function.bindings
-    return name | described
+    described |= {"href": f"{base}/admin/functions/{function.name}"}
+    return name | described | {"config": name | code | {"bindings": function.bindings}}
 
 
 def _json(content: object) -> Answer:

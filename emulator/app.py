@@ -38,12 +38,11 @@ class Function:
 def load_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; AppError if the file is not one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        if isinstance(content, dict):
-            return content
+        return dict(json.loads(path.read_text(encoding="utf-8-sig")).items())
     except (OSError, ValueError) as error:
         raise AppError(f"{path} cannot be read: {error}") from None
-    raise AppError(f"{path} must hold a JSON object")
+    except AttributeError:
+        raise AppError(f"{path} must hold a JSON object") from None
 
 
 def set_environment(folder: Path, port: int) -> None:
@@ -90,7 +89,8 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
     wrong += [f"The binding name {one} is invalid. Please assign a valid name to the binding." for one in bad]
     wrong += [f"'{name}' is not a valid function name."] * (not re.fullmatch("(?!host$)[a-zA-Z][a-zA-Z0-9_-]*", name))
     trigger = next((binding for binding in bindings if binding["type"].endswith("Trigger")), bindings[0])
-    route, settings = trigger.get("route") or name, {key.lower(): value for key, value in os.environ.items()}
+    route, true = trigger.get("route") or name, (k.lower() for k, v in os.environ.items() if v.lower() in ("true", "1"))
+    off = {f"azurewebjobs{sign}{name}{sign}disabled".lower() for sign in "._"}  # `_` where a dot cannot be
     return Function(
         name=name,
         handler=handler,
@@ -99,6 +99,6 @@ def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the libr
         route=f"{prefix}/{route}" if prefix else route,
         is_http=trigger["type"] == "httpTrigger",
         takes_context="context" in taken - bound,
-        disabled=settings.get(f"azurewebjobs.{name.lower()}.disabled", "").lower() in ("true", "1"),
+        disabled=not off.isdisjoint(true),
         wrong=" ".join(wrong),
     )

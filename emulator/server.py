@@ -76,13 +76,14 @@ class Site:
             return Answer(status=refused, headers=CLOSE)
         method, headers = scope["method"], read_headers(scope["headers"])
         path = normalize(scope["raw_path"].decode())
-        if (path.lower() + "/").startswith("/admin/"):
-            return self._admin.answer(method, path, headers, await _read(receive, headers) or b"")
         function, values = find(self._routes, method, path) or (None, {})
+        admin = (path.lower() + "/").startswith("/admin/")
+        body = await _read(receive, headers) if function or admin else b""
+        if admin and (found := self._admin.answer(method, path, headers, body or b"")):
+            return found
         if function is None or function.disabled:
             log.info("%s %s: no function", method, path)
             return HOME if function is None and path == "/" else NOT_FOUND
-        body = await _read(receive, headers)
         if body is None or not headers.get("host"):  # HTTP/1.0 may leave the host out: no URL can be built
             return Answer(status=500, headers=CLOSE)
         query = b"?" * (scope["state"]["lone"] or scope["query_string"] != b"") + scope["query_string"]

@@ -1,7 +1,6 @@
 """Timers: when each runs is policy, pure, as the WebJobs SDK's listener decides it; running it is a loop. All is UTC.
 
-A run that outlasts its interval is followed at once by exactly one run, since `due` is then past; then the schedule
-goes on from that moment. A failing run changes nothing.
+A run that outlasts its interval is followed at once by one run: `due` is then past. A failing run changes nothing.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,9 +67,9 @@ class Timer:
     async def listen(self, stop: asyncio.Event) -> None:
         """Run the function whenever it is due until `stop` is set; a run in flight is finished."""
         now = datetime.now(UTC)
-        status, past_due = resume(self._schedule, self._load(), now)
+        status, past_due = resume(self._schedule, stored := self._load(), now)
         if past_due or self._function.trigger.get("runOnStartup"):
-            await self.run(status, past_due=past_due)
+            await self.run(status if stored else replace(status, updated=UNSET), past_due=past_due)
             status = Status(last=now, due=self._schedule.next(now), updated=now)
         self._save(status)
         log.info("%s: next run at %s", self._function.name, status.due.isoformat(" ", "seconds"))

@@ -142,6 +142,15 @@ def test_the_route_prefix_is_the_apps(prefix: str, path: str, tmp_path: Path) ->
         assert (one.ask("GET", "/")[1] == "home") == (not prefix)
 
 
+def test_what_is_not_the_hosts_reaches_a_catch_all_route(tmp_path: Path) -> None:
+    """Below /admin as well: only the host's own routes come before the functions'."""
+    source = '@app.route(route="{*rest}")\ndef all(req): return f"{req.method} {len(req.get_body())}"\n'
+    with emulator(make_app(tmp_path / "app", source, host={"extensions": {"http": {"routePrefix": ""}}})) as one:
+        assert one.ask("POST", "/admin/nowhere", "four") == (200, "POST 4")
+        assert one.ask("PUT", "/admin/host/ping") == (200, "PUT 0")
+        assert one.ask("GET", "/admin/host/ping") == (200, "")
+
+
 def test_functions_of_generic_triggers_are_served(tmp_path: Path) -> None:
     """Their methods may be in lower case; without a schedule, one is in error alone."""
     source = """
@@ -203,14 +212,14 @@ def right(timer): note("right")
 
 
 def test_a_disabled_function_does_not_run(tmp_path: Path) -> None:
-    """Neither by its route nor by its schedule, but by hand; the case of the setting's name does not matter."""
+    """Neither by its route nor by its schedule, but by hand; the setting's name may have `_` for `.`, in any case."""
     source = f"""{NOTE}{HELLO}
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer", run_on_startup=True)
 def off(timer): note("off")
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer", run_on_startup=True)
 def on(timer): note("on")
 """
-    settings = {"AzureWebJobs.hello.Disabled": "True", "azurewebjobs.OFF.disabled": "1"}
+    settings = {"AzureWebJobs.hello.Disabled": "True", "azurewebjobs_OFF_disabled": "1"}
     with emulator(make_app(tmp_path / "app", source, settings=settings)) as one:
         wait_until(noted(one.app, "on"), seconds=10, what="the other timer has run")
         assert not noted(one.app, "off")()
@@ -284,9 +293,11 @@ def monthly(timer):
 
 
 def test_a_timer_is_told_of_its_schedule(tmp_path: Path) -> None:
-    """NCRONTAB and time spans, with and without a monitor."""
+    """NCRONTAB and time spans, with and without a monitor; at the very first start, nothing has been updated yet."""
     source = f"""{NOTE}
-def seen(timer): return [timer.past_due, timer.schedule, sorted(timer.schedule_status)]
+def seen(timer):
+    never = sorted(key for key, moment in timer.schedule_status.items() if moment == "0001-01-01T00:00:00")
+    return [timer.past_due, timer.schedule, sorted(timer.schedule_status), never]
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 async def yearly(timer): note(["yearly", *seen(timer)])
 @app.timer_trigger(schedule="00:00:30", arg_name="timer", run_on_startup=True)
@@ -296,8 +307,8 @@ def often(timer: func.TimerRequest): note(["often", *seen(timer)])
     with emulator(app):
         wait_until(lambda: len(notes_of(app)) == 2, seconds=10, what="both have run")
     assert sorted(notes_of(app)) == [
-        ["often", False, {"AdjustForDST": False}, []],
-        ["yearly", False, {"AdjustForDST": True}, ["Last", "LastUpdated", "Next"]],
+        ["often", False, {"AdjustForDST": False}, [], []],
+        ["yearly", False, {"AdjustForDST": True}, ["Last", "LastUpdated", "Next"], ["Last", "LastUpdated"]],
     ]
 
 
