@@ -19,7 +19,7 @@ from emulator.app import Function
 from emulator.invoke import Runner, log
 from emulator.ncrontab import Schedule, parse
 
-UNSET = datetime.min  # noqa: DTZ901 - as the host shows it, without an offset
+UNSET = datetime.min.replace(tzinfo=UTC)  # shown with its offset (azure-webjobs-sdk-extensions, pull request 825)
 LONGEST_SLEEP_SECONDS = 30.0  # then the clock is read again: it may have been set, or the machine suspended
 
 

@@ -296,7 +296,7 @@ def test_a_timer_is_told_of_its_schedule(tmp_path: Path) -> None:
     """NCRONTAB and time spans, with and without a monitor; at the very first start, nothing has been updated yet."""
     source = f"""{NOTE}
 def seen(timer):
-    never = sorted(key for key, moment in timer.schedule_status.items() if moment == "0001-01-01T00:00:00")
+    never = sorted(key for key, moment in timer.schedule_status.items() if moment == "0001-01-01T00:00:00+00:00")
     return [timer.past_due, timer.schedule, sorted(timer.schedule_status), never]
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 async def yearly(timer): note(["yearly", *seen(timer)])
