@@ -123,7 +123,8 @@ class Settlement:
         if not await self._write(work, ended, record):
             return
         taken = (record.completed_at - record.triggered_at).total_seconds()
-        log.info("batch.%s %s seconds=%.3f ids_with_error=%d", record.status, names(work), taken, errors)
+        told = f"seconds={taken:.3f} ids_with_error={errors} error={record.error or '-'}"
+        log.info("batch.%s %s %s", record.status, names(work), told)
         if ended.finished:
             log.info("ingestion.%s ingestion_id=%s", ended.status, ended.ingestion_id)
             if work.at_front and self._gate.held():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -166,6 +167,17 @@ async def test_a_batch_fails_after_five_attempts_and_the_lane_moves_on(host: Hos
         one, status["batches"][1]["batch_id"], "boom", 5,
     )  # fmt: skip
     assert not host.texts("ingest-high")
+
+
+async def test_the_log_says_why_a_batch_failed(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """In the line of its end, as of a last attempt there is no other."""
+    host.source.answers[1] = [AttemptFailed("boom")] * 5
+    await host.post([1])
+    with caplog.at_level(logging.INFO):
+        await host.ticks(5)
+    (line,) = [message for message in caplog.messages if message.startswith("batch.failed")]
+    assert "ids_with_error=1" in line
+    assert line.endswith("error=boom")
 
 
 async def test_a_failed_batch_keeps_what_was_delivered(host: Host) -> None:
