@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""`dev.py start` runs the service on this machine, `dev.py test` checks it; nothing need be installed before.
+"""`dev.py start` runs the service on this machine, and `dev.py test` checks it. Nothing needs to be installed before.
 
 This file must parse under any Python 3, so that an old one can say that it is too old.
 """
 
+import os
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - an old interpreter is what this line is for
+if sys.version_info < (3, 11):  # noqa: UP036 - this line is for old interpreters
     sys.exit("Python 3.11 or newer is needed, this is {}.{}: run python3.11 dev.py".format(*sys.version_info))
+
+# PYTHONSAFEPATH leaves this folder out, and a folder in PYTHONPATH must not come before it.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - an old Python has no pathlib
 
 from devtools.cli import main
 

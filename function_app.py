@@ -5,29 +5,37 @@ import os
 
 import azure.functions as func
 
-from ingest_core import api
+from ingest_core.api import handlers as api
+from ingest_core.api.pages import BOARD, answer_page
 from ingest_core.app import App
-from ingest_core.board import page
 
 logging.getLogger("azure").setLevel(logging.ERROR)  # its warnings repeat, with a trace, what our one line says
 
-core = App(os.environ)
+service = App(os.environ)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+
+def decoded(req: func.HttpRequest) -> api.Request:
+    """The host's request, as handlers see it."""
+    return api.Request(
+        method=req.method,
+        headers={name.lower(): value for name, value in req.headers.items()},
+        url=req.url,
+        path=dict(req.route_params),
+        body=req.get_body(),
+    )
+
+
+def encoded(given: api.Answer) -> func.HttpResponse:
+    """A handler's answer, as the host takes it."""
+    return func.HttpResponse(
+        given.body, status_code=given.status, mimetype=given.content_type, headers=dict(given.headers)
+    )
 
 
 async def answer(handler: api.Handler, req: func.HttpRequest) -> func.HttpResponse:
     """Pass a request to its handler, and the handler's answer to the host."""
-    request = api.Request(
-        method=req.method,
-        headers={name.lower(): value for name, value in req.headers.items()},
-        query=dict(req.params),
-        path=dict(req.route_params),
-        body=req.get_body(),
-    )
-    given = await core.handle(handler, request)
-    return func.HttpResponse(
-        given.body, status_code=given.status, mimetype=given.content_type, headers=dict(given.headers)
-    )
+    return encoded(await service.handle(handler, decoded(req)))
 
 
 @app.route("ingest")
@@ -54,10 +62,40 @@ async def results(req: func.HttpRequest) -> func.HttpResponse:
     return await answer(api.results, req)
 
 
+@app.route("ingestions")
+async def ingestions(req: func.HttpRequest) -> func.HttpResponse:
+    """List ingestions, newest first."""
+    return await answer(api.ingestions, req)
+
+
+@app.route("ingestions/{ingestion_id}")
+async def ingestion(req: func.HttpRequest) -> func.HttpResponse:
+    """Show an ingestion without its batches, or change its priority."""
+    return await answer(api.ingestion, req)
+
+
+@app.route("ingestions/{ingestion_id}/cancel")
+async def cancel(req: func.HttpRequest) -> func.HttpResponse:
+    """Start no further batch of an ingestion."""
+    return await answer(api.cancel, req)
+
+
 @app.route("ingestions/{ingestion_id}/retry")
 async def retry(req: func.HttpRequest) -> func.HttpResponse:
-    """Accept the IDs of failed batches again."""
+    """Accept again the IDs that have neither data nor a final error."""
     return await answer(api.retry, req)
+
+
+@app.route("lanes")
+async def lanes(req: func.HttpRequest) -> func.HttpResponse:
+    """Show what waits, what runs, and what holds it up."""
+    return await answer(api.lanes, req)
+
+
+@app.route("lanes/{switch}/pause")
+async def pause(req: func.HttpRequest) -> func.HttpResponse:
+    """Pause a lane, or all of them; or resume it."""
+    return await answer(api.pause, req)
 
 
 @app.route("health", auth_level=func.AuthLevel.ANONYMOUS)
@@ -66,25 +104,25 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     return await answer(api.health, req)
 
 
-@app.route("board")
-async def board(req: func.HttpRequest) -> func.HttpResponse:
-    """Show the lanes and the gate."""
-    return await answer(api.board, req)
+@app.route("/", auth_level=func.AuthLevel.ANONYMOUS)
+def home(req: func.HttpRequest) -> func.HttpResponse:
+    """The board; it holds no data, so it needs no key."""
+    return encoded(answer_page(BOARD, decoded(req)))
 
 
-@app.route("/", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
-def home(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 # the host passes it by name
-    """The page that shows the board; it holds no data."""
-    return func.HttpResponse(page(), mimetype="text/html")
+@app.route("pages/{file}", auth_level=func.AuthLevel.ANONYMOUS)
+def pages(req: func.HttpRequest) -> func.HttpResponse:
+    """A style or a script of the board."""
+    return encoded(answer_page(req.route_params["file"], decoded(req)))
 
 
-@app.timer_trigger(schedule=core.schedule, arg_name="timer", use_monitor=False)
+@app.timer_trigger(schedule=service.schedule, arg_name="timer", use_monitor=False)
 async def dispatch(timer: func.TimerRequest) -> None:  # noqa: ARG001 # the host passes it by name
     """Start the next batch when its slot is due."""
-    await core.tick()
+    await service.tick()
 
 
 @app.timer_trigger(schedule="0 */10 * * * *", arg_name="timer", run_on_startup=True, use_monitor=False)
-async def recover(timer: func.TimerRequest) -> None:  # noqa: ARG001 # as above
-    """Put back messages that storage or a crash has lost."""
-    await core.recover()
+async def upkeep(timer: func.TimerRequest) -> None:  # noqa: ARG001 # as above
+    """Recover what was lost, close what has ended, delete what is old."""
+    await service.keep_up()

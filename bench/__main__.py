@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import accept, hosts, picture, recovery, report, results, slots, start, status, throughput, tick
+from bench import accept, hosts, package, picture, recovery, report, results, slots, start, status, throughput, tick
 from bench.load import Generator, load_generator
 from bench.plan import FULL, QUICK, USUAL, Plan
 from bench.report import Section
 from bench.servers import OURS, PLAIN, host, memory_reference
+from devtools.azurite import azurite
 from tests.support.hosts import hosts_present
-from tests.support.processes import azurite
 
 
 @contextmanager
@@ -36,13 +36,15 @@ def measure(plan: Plan, kinds: list[str], folder: Path) -> list[Section]:
 
         early = start_slots() if plan.name == "quick" else []
         sections = [section for kind in kinds for section in _lists(plan, kind, load, folder)]
-        with step(f"ticks, {plan.waiting} waiting, {plan.finished} finished; recovery"):
+        with step(f"ticks, {plan.waiting} waiting, {plan.finished} ended; upkeep"):
             found, recovered = asyncio.run(tick.measure(plan, folder, lambda one: recovery.measure(plan, one)))
             sections += [tick.section(plan, found), recovered]
-        with step(f"{plan.slots} slots of a second"):
+        with step(f"{plan.slots} slots at each interval and with each API"):
             sections += [one.result() for one in early or start_slots()]
         with step("start"):
             sections.append(start.measure(plan, kinds, folder))
+        with step("deployment package"):
+            sections.append(package.measure(plan, folder))
         for kind in kinds:
             with step(f"throughput and memory, {kind}"):
                 sections.append(throughput.measure(plan, kind, load, folder))
@@ -74,8 +76,8 @@ def main() -> None:
     """Run the program."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure the service on Azurite.")
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--quick", action="store_true", help="in under a minute, with little history")
-    amount.add_argument("--full", action="store_true", help="with 100 000 finished ingestions")
+    amount.add_argument("--quick", action="store_true", help="in about a minute, with little history")
+    amount.add_argument("--full", action="store_true", help="with 100 000 ended ingestions")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md and its picture")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL if options.full else USUAL

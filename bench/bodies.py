@@ -3,7 +3,7 @@
 import json
 import random
 
-from ingest_core.contract import MAX_ID
+from ingest_core.api.bodies import MAX_ID
 
 
 def ids_of(count: int) -> list[int]:

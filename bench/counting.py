@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ingest_core.adapters.azure_connection import connect
+from ingest_core.storage.transport import connect
 
 
 class Calls:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from bench.bodies import ids_of
-from ingest_core import rows
-from ingest_core.adapters.azure import AzureStorage
+from bench.service import Service
 from ingest_core.models import BatchRecord, Ingestion, Item, Priority, Status
 from ingest_core.ports import Entity
+from ingest_core.storage import rows
+from ingest_core.storage.azure import AzureStorage
 
 AT_ONCE = 8
 ROWS_AT_ONCE = 100
@@ -26,8 +27,8 @@ async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
-async def add_finished(storage: AzureStorage) -> None:
-    """An ingestion of three IDs that has finished: its row and its batch row."""
+async def add_finished(service: Service) -> None:
+    """An ingestion of three IDs that has ended: its row, its batch row, and its row in the history."""
     now = datetime.now(UTC)
     one = Ingestion(
         ingestion_id=uuid4(),
@@ -37,12 +38,12 @@ async def add_finished(storage: AzureStorage) -> None:
         id_count=3,
         batch_size=3,
         digest="0" * 64,
-        slot=1,
-        finished_batches=1,
+        started_batches=1,
+        ended_at=now,
     )
-    await _create(
-        storage, [{**rows.encode_ingestion(one), **rows.encode_ids(ids_of(3), 3)}, _batch_row(one.ingestion_id)]
-    )
+    row = {**rows.encode_ingestion(one), **rows.encode_ids(ids_of(3), 3)}
+    await _create(service.storage, [row, _batch_row(one.ingestion_id)])
+    await service.parts.stores.history.put(one)
 
 
 async def add_batch_rows(storage: AzureStorage) -> None:
@@ -61,6 +62,5 @@ def _batch_row(ingestion_id: UUID, index: int = 0) -> Entity:
 
 
 async def _create(storage: AzureStorage, entities: list[Entity]) -> None:
-    async with storage.call():
-        pass  # the table exists now; what follows may take longer than the service would wait
+    await storage.create()  # what follows may take longer than the service would wait
     await storage.ingestions.client.submit_transaction([("create", entity) for entity in entities])

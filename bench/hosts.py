@@ -8,7 +8,7 @@ from bench.plan import Plan
 from bench.report import Row, Section
 from bench.servers import EMPTY, OURS, host, megabytes
 from bench.stats import spread
-from tests.support.processes import Azurite, azurite
+from devtools.azurite import Azurite, azurite
 
 METHOD = """\
 Functions that do nothing (`bench/empty_app`), one connection; a start is from the process to the first answer of

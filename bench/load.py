@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.processes import ROOT
+from devtools.azurite import ROOT
 
 
 @dataclass(frozen=True, kw_only=True)

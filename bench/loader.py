@@ -12,8 +12,8 @@ from uuid import uuid4
 import aiohttp
 
 from bench.bodies import body_of
-from ingest_core.adapters.azure import AzureStorage
 from ingest_core.models import Priority
+from ingest_core.storage.azure import AzureStorage
 
 MOST_SECONDS = 60.0
 HEADERS = {"Content-Type": "application/json"}  # FastAPI asks for it
@@ -71,12 +71,14 @@ async def _exchange(session: aiohttp.ClientSession, method: str, url: str, data:
 async def bare(_: aiohttp.ClientSession, job: dict[str, Any]) -> dict[str, object]:
     """The storage calls of a request of three IDs, by the service's own adapter."""
     storage = AzureStorage(job["connection_string"])
-    row: dict[str, str | bytes] = {"PartitionKey": str(uuid4()), "RowKey": "row", "text": "x" * 300, "ids": b"x" * 12}
+    row: dict[str, str | bytes] = {"PartitionKey": str(uuid4()), "RowKey": "row", "text": "x" * 600, "ids": b"x" * 12}
     await storage.ingestions.insert(row)
 
     async def post() -> str:
-        await storage.ingestions.insert({**row, "PartitionKey": str(uuid4())})
-        await storage.lanes[Priority.LOW].put("x" * 70)
+        key = str(uuid4())
+        await storage.ingestions.insert({**row, "PartitionKey": key})
+        open_row = {"PartitionKey": "open", "RowKey": key, "text": "x" * 300}
+        await asyncio.gather(storage.lanes[Priority.LOW].put("x" * 70), storage.backlog.insert(open_row))
         return ""
 
     async def get() -> str:

@@ -1,4 +1,4 @@
-"""How much is measured: `--quick` in under a minute, the usual run in a few, `--full` with the longest history."""
+"""How much is measured: `--quick` in about a minute, the usual run in ten, `--full` with the longest history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ QUICK = Plan(
     waiting=300,
     finished=500,
     batch_rows=2_000,
-    slots=20,
+    slots=10,
     imports=2,
     seconds=0.15,
     memory=300,
@@ -50,11 +50,11 @@ USUAL = Plan(
     waiting=1_000,
     finished=10_000,
     batch_rows=100_000,
-    slots=110,
+    slots=60,
     imports=11,
     seconds=1.0,
     memory=10_000,
 )
 FULL = replace(
-    USUAL, name="full", rounds=15, ticks=25, finished=100_000, batch_rows=200_000, slots=200, imports=15, seconds=2.0
+    USUAL, name="full", rounds=15, ticks=25, finished=100_000, batch_rows=200_000, slots=120, imports=15, seconds=2.0
 )

@@ -12,8 +12,8 @@ from textwrap import fill
 from bench import picture
 from bench.plan import Plan
 from bench.report import Section, as_markdown, headlines, verdicts
+from devtools.azurite import ROOT
 from tests.support.hosts import func_version
-from tests.support.processes import ROOT
 
 PAGE = ROOT / "bench" / "RESULTS.md"
 PICTURE = ROOT / "bench" / "results.svg"

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.azurite import ROOT
+from devtools.child import Child, wait_until
 from devtools.ports import free_ports
 from tests.support.hosts import call
-from tests.support.processes import ROOT, Process, wait_until
 
 OURS = ROOT
 PLAIN = ROOT / "bench" / "plain_app"
@@ -55,7 +56,7 @@ def memory_reference(folder: Path) -> Iterator[Server]:
 @contextmanager
 def _server(command: Sequence[str], port: int, folder: Path, *, cwd: Path, env: Mapping[str, str]) -> Iterator[Server]:
     began = time.perf_counter()
-    process = Process(command, log=folder / f"server-{port}.log", cwd=cwd, env=env)
+    process = Child(command, log=folder / f"server-{port}.log", cwd=cwd, env=env)
     try:
         wait_until(lambda: not process.running() or answers(port), seconds=90, what=f"{' '.join(command)} answers")
         ready_seconds = time.perf_counter() - began

@@ -12,8 +12,9 @@ from bench.plan import Plan
 from bench.report import Row, Section
 from bench.servers import answers
 from bench.stats import ratios, spread
+from devtools.azurite import ROOT
+from devtools.child import Child, wait_until
 from devtools.ports import free_ports
-from tests.support.processes import ROOT, Process, wait_until
 
 METHOD = """\
 Imports: a new interpreter each time, by turns, timed inside it, compiled files present. *Packages* is what cannot be
@@ -24,7 +25,7 @@ command to the first 200 of `GET /health`, the start of Azurite included."""
 
 PACKAGES = "import azure.functions, azure.data.tables.aio, azure.storage.queue.aio, pydantic"
 APP = "import function_app"
-APP_AND_ADAPTERS = f"{APP}, ingest_core.adapters.azure, ingest_core.adapters.sources"
+APP_AND_ADAPTERS = f"{APP}, ingest_core.storage.azure, ingest_core.source.choose"
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "out", "__pycache__")
 
 
@@ -86,7 +87,7 @@ def _start_seconds(kind: str, checkout: Path, folder: Path) -> float:
     python = getattr(sys, "_base_executable", sys.executable)
     command = [python, "dev.py", "start", "--host", kind, "--port", str(port)]
     began = time.perf_counter()
-    process = Process(command, log=folder / "dev-start.log", cwd=checkout)
+    process = Child(command, log=folder / "dev-start.log", cwd=checkout)
     try:
         wait_until(lambda: not process.running() or answers(port), seconds=120, what="dev.py start answers")
         taken = time.perf_counter() - began

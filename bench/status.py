@@ -16,10 +16,11 @@ from bench.plan import SIZES, Plan
 from bench.report import Bar, Chart, Row, Section
 from bench.service import service_on
 from bench.stats import ratios, spread
-from ingest_core import api, views
-from ingest_core.app import Core
-from ingest_core.models import Flight, Ingestion, Priority
-from tests.support.processes import azurite
+from devtools.azurite import azurite
+from ingest_core.api import handlers as api
+from ingest_core.api import views
+from ingest_core.app import Parts
+from ingest_core.models import Ingestion, Priority
 
 METHOD = """\
 At the function: the handler of `GET /status/{ingestion_id}` called in-process on a real Azurite, for ingestions written
@@ -60,9 +61,10 @@ def ingestion(size: int, state: str) -> Ingestion:
         case "start":
             return whole
         case "half-way":
-            return replace(whole, slot=1, finished_batches=whole.batch_count // 2, flight=Flight(triggered_at=NOW))
+            index = whole.batch_count // 2
+            return whole.batch_started(index, token=str(uuid4()), age=0, lease=25, at=NOW)
         case _:
-            return replace(whole, slot=1, finished_batches=whole.batch_count)
+            return replace(whole, started_batches=whole.batch_count, ended_at=NOW)
 
 
 async def measure_function(plan: Plan, folder: Path) -> tuple[dict[tuple[str, int], Sample], int]:
@@ -75,23 +77,23 @@ async def measure_function(plan: Plan, folder: Path) -> tuple[dict[tuple[str, in
         for state in ("start", "half-way", "finished"):
             for size in SIZES:
                 one = ingestion(size, state)
-                await service.core.ingestions.insert(one, ids_of(size))
+                await service.parts.stores.ingestions.insert(one, ids_of(size))
                 before = counted.count
-                samples[state, size] = await _sample(service.core, one, plan.rounds)
+                samples[state, size] = await _sample(service.parts, one, plan.rounds)
                 most = max(most, (counted.count - before) // (plan.rounds + 1))
         await service.storage.close()
     return samples, most
 
 
-async def _sample(core: Core, one: Ingestion, rounds: int) -> Sample:
+async def _sample(parts: Parts, one: Ingestion, rounds: int) -> Sample:
     sample = Sample()
     ids = ids_of(one.id_count)
     request = api.Request(path={"ingestion_id": str(one.ingestion_id)})
-    answer = await api.status(core.context, request)  # warms up
+    answer = await api.status(parts.context, request)  # warms up
     objects = json.loads(answer.body)
     for _ in range(rounds):
         began = time.perf_counter()
-        await api.status(core.context, request)
+        await api.status(parts.context, request)
         sample.handler.append((time.perf_counter() - began) * 1000)
         sample.view.append(_timed(lambda: views.status_text(one, ids)))
         sample.encode.append(_timed(lambda: json.dumps(objects)))

@@ -11,21 +11,21 @@ from bench.plan import Plan
 from bench.report import Bar, Chart, Row, Section
 from bench.servers import EMPTY, OURS, host, megabytes, memory_reference
 from bench.stats import number, spread
-from tests.support.processes import Azurite, azurite
+from devtools.azurite import Azurite, azurite
 
 METHOD = """\
 Three IDs per POST, and the status of such an ingestion per GET, at 1, 8 and 32 connections; what is compared takes
-turns of {seconds} s. *Empty* is a function on the same host that reads the body and answers; *bare* is the two storage
-calls (one for a GET) made by the service's own adapter from the load generator's process, without a host. *Recorded*
-is a small function under the Azure Functions host 4.1037, recorded 2026-11-23 on two cores. Memory is resident memory,
-child processes included, on a fresh host and a fresh Azurite, after {memory} ingestions of three IDs."""
+turns of {seconds} s. *Empty* is a function on the same host that reads the body and answers; *bare* is the three
+storage calls (one for a GET) made by the service's own adapter from the load generator's process, without a host.
+*Recorded* is a small function under the Azure Functions host 4.1037, recorded 2026-11-23 on two cores. Memory is
+resident memory, child processes included, on a fresh host and a fresh Azurite, after {memory} ingestions of three
+IDs."""
 
 CONNECTIONS = (1, 8, 32)
 RECORDED = {1: 1_200, 8: 2_500, 32: 2_800}
 LIMITS = {
-    "POST": "processor time. A POST takes 1.9 ms of the host's process (0.14 ms of it in ingest_core, 0.2 ms in the "
-    "emulator, the rest in the two storage clients and aiohttp) and 1.4 ms of Azurite's one thread, which the load "
-    "generator's process joins on two cores.",
+    "POST": "processor time: of the host's process, most of it in the two storage clients and aiohttp, and of "
+    "Azurite's one thread, which the load generator's process joins on two cores.",
     "GET": "processor time. A GET takes 0.9 ms of the host's process (0.1 ms of it in ingest_core) and 0.35 ms of "
     "Azurite's.",
 }
@@ -99,8 +99,8 @@ def _memory(plan: Plan, kind: str, load: Generator, folder: Path) -> list[Row]:
         host(kind, OURS, folder, AzureWebJobsStorage=storage.connection_string) as ours,
         memory_reference(folder) as reference,
     ):
-        assert storage.process
-        pids = {f"{kind} with the app": ours.pid, "Azurite": storage.process.pid, "the in-memory one": reference.pid}
+        assert storage.child
+        pids = {f"{kind} with the app": ours.pid, "Azurite": storage.child.pid, "the in-memory one": reference.pid}
         load.post(ours.url, 3, count=5)
         load.post(reference.url, 3, count=5)
         before = {name: megabytes(pid) for name, pid in pids.items()}

@@ -1,18 +1,20 @@
-"""`dev.py test`: every check runs, whatever became of the one before, and one line at the end says how it went."""
+"""`dev.py test`: every check runs, also after one that failed, and one line at the end says how it went."""
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 
+from devtools.browser import HOW_TO_INSTALL, find_browser
 from devtools.console import say
+from devtools.packages import TEST
 from devtools.processes import foreground, run
 from devtools.workspace import Workspace, prepare
 
+SHOW = ("-p", "devtools.progress", "-o", "console_output_style=classic")
 WHOLE_SUITE = (
     # Most tests wait for slots, so two cores carry three at a time; a module's tests share their host.
-    ("-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
-    ("-m", "alone"),
+    (*SHOW, "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
+    (*SHOW, "-m", "alone"),
 )
 
 
@@ -26,9 +28,11 @@ def check(root: Path, words: list[str]) -> int:
     )
     parser.add_argument("--python", metavar="3.X", default="", help="the Python to test with (default: this one)")
     options, for_pytest = parser.parse_known_args(words)
-    workspace = prepare(root, python_version=options.python)
+    workspace = prepare(root, needs=TEST, python_version=options.python)
     began = time.monotonic()
-    failed = [name for name, command in _static_checks(workspace) if not _passes(name, command, root)]
+    failed = [name for name, command in _static_checks(workspace) if not _passes(name, command, workspace)]
+    if find_browser() is None:
+        say(f"No chromium or google-chrome is on PATH: the tests in a browser are skipped ({HOW_TO_INSTALL})")
     python, env = str(workspace.python), workspace.environment()
     failed += [
         f"pytest {' '.join(arguments[-2:])}"
@@ -42,21 +46,21 @@ def check(root: Path, words: list[str]) -> int:
 
 def _static_checks(workspace: Workspace) -> list[tuple[str, list[str]]]:
     python = str(workspace.python)
-    lint_imports = shutil.which("lint-imports", path=str(workspace.python.parent)) or "lint-imports"
+    lint_imports = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
     return [
         ("ruff check", [python, "-m", "ruff", "check"]),
         ("ruff format", [python, "-m", "ruff", "format", "--check"]),
         ("mypy", [python, "-m", "mypy"]),
-        ("lint-imports", [lint_imports]),
+        ("lint-imports", [python, "-c", lint_imports]),
     ]
 
 
-def _passes(name: str, command: list[str], root: Path) -> bool:
+def _passes(name: str, command: list[str], workspace: Workspace) -> bool:
     """Run one check; only one that finds something shows its output."""
     say(f"{name} ... ", end="")
     began = time.monotonic()
-    code, output = run(command, cwd=root)
-    say(f"{'ok' if code == 0 else 'FAILED'}, {time.monotonic() - began:.1f} s")
-    if code:
-        say(output.rstrip())
-    return code == 0
+    done = run(command, cwd=workspace.root, env=workspace.environment())
+    say(f"{'ok' if done.code == 0 else 'FAILED'}, {time.monotonic() - began:.1f} s")
+    if done.code:
+        say(done.output.rstrip())
+    return done.code == 0

@@ -1,12 +1,15 @@
 """The commands of dev.py, one row each."""
 
+import difflib
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from devtools.audit import audit
 from devtools.check import check
-from devtools.console import Failure, say
+from devtools.console import Failure, prepare_output, say
 from devtools.processes import foreground
+from devtools.reset import reset
 from devtools.start import start
 from devtools.workspace import prepare
 
@@ -28,20 +31,19 @@ def module(name: str) -> Command:
 COMMANDS: dict[str, tuple[Command, str]] = {
     "start": (start, "run the service on this machine [--host func|emulator] [--port 7071]"),
     "test": (check, "check everything [--python 3.12] [arguments for pytest]"),
+    "reset": (reset, "delete everything that the service has stored in .azurite/ [--yes]"),
+    "audit": (audit, "look for known security problems in packages and infrastructure"),
     "soak": (module("tests.soak"), "kill hosts for minutes, and see that nothing is lost"),
     "bench": (module("bench"), "measure the running service [--quick | --full] [--write: into bench/RESULTS.md]"),
+    "screenshots": (module("devtools.screenshots"), "take the README's pictures of the running service [--url URL]"),
 }
 
 
 def main(words: list[str], root: Path = ROOT) -> int:
     """Run one command; gives its exit code."""
+    prepare_output()
     if not words or words[0] not in COMMANDS:
-        say(
-            "\n".join(
-                ["usage: python3 dev.py COMMAND", *(f"  {name:6} {what}" for name, (_, what) in COMMANDS.items())]
-            )
-        )
-        return 0 if words[:1] in (["-h"], ["--help"]) else 2
+        return _usage(words)
     # Children start with what is set here: in a shell's background, SIGINT would be ignored and they would not end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -52,8 +54,21 @@ def main(words: list[str], root: Path = ROOT) -> int:
             say(failure.output)
         say(str(failure))
     except OSError as error:  # a full disk, a folder that may not be written
-        say(f"The system refused something ({error}): mend that, then run this again")
+        say(f"The system refused something ({error}): correct that, then run this again")
     except KeyboardInterrupt:
         say("Interrupted.")
         return 128 + signal.SIGINT
     return 1
+
+
+def _usage(words: list[str]) -> int:
+    """List the commands; a word that is none of them is named, with the command that it may have meant."""
+    asks_for_help = words[:1] in (["-h"], ["--help"], ["help"])
+    if words and not asks_for_help:
+        similar = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.5)
+        meant = f" Did you mean `dev.py {similar[0]}`?" if similar else ""
+        say(f"dev.py has no command {words[0]!r}.{meant}")
+    say("usage: python3 dev.py COMMAND")
+    for name, (_, what) in COMMANDS.items():
+        say(f"  {name:11} {what}")
+    return 0 if asks_for_help else 2

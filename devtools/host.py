@@ -2,11 +2,12 @@
 
 import http.client
 import json
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,11 +15,14 @@ from pathlib import Path
 
 from devtools.console import Failure, say, tail
 from devtools.ports import LOOPBACK
-from devtools.processes import ask_to_end, end_group, how_it_ended, run, spawn
+from devtools.processes import ask_to_end, group_is_left, how_it_ended, run, signal_group, spawn
+from devtools.relay import Relay
 from devtools.workspace import Workspace
 
-PATIENCE_SECONDS = 330
-"""For a host that was asked to end: its batch may wait 300 s for the external API, the most that settings allow."""
+PATIENCE_SECONDS = 4
+"""For a host that was asked to end. What it has in flight then is started again when its lease has run out."""
+
+VERSION = re.compile(r"[4-9]\.\d+\.\d+\S*")  # of Core Tools; older ones do not know this programming model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,39 +38,58 @@ def choose(wanted: str | None, root: Path) -> Choice:
     if wanted == "emulator":
         return Choice(func=None, why="emulator (--host emulator)")
     func = shutil.which("func")
-    if func is None:
-        why_not = "func is not on PATH"
-    else:
-        code, output = run([func, "--version"], cwd=root, timeout=30)
-        if code == 0:
-            return Choice(func=func, why=f"func {tail(output, 1)} ({func})")
-        why_not = f"`func --version` fails: {tail(output, 1) or f'exit code {code}'}"
+    version, why_not = ("", "func is not on PATH") if func is None else _version(func, root)
+    if func is not None and not why_not:
+        return Choice(func=func, why=f"func {version} ({func})")
     if wanted == "func":
         raise Failure(f"{why_not}: install Azure Functions Core Tools, or leave --host out to use the emulator")
     return Choice(func=None, why=f"emulator ({why_not})")
 
 
+def _version(func: str, root: Path) -> tuple[str, str]:
+    """The version of Core Tools, or why this program is not used: others are called `func` too."""
+    done = run([func, "--version"], cwd=root, timeout=30)
+    if done.code:
+        return "", f"`func --version` fails: {tail(done.output, 1) or f'exit code {done.code}'}"
+    answer = tail(done.stdout, 1).strip()
+    if not VERSION.fullmatch(answer):
+        return "", f"{func} is not Azure Functions Core Tools 4, `func --version` says {answer[:60] or 'nothing'!r}"
+    return answer, ""
+
+
 class Host:
     """The process, from start to end.
 
-    `settings` are process variables, and win over `local.settings.json`. It inherits `storage_life`, so that storage
-    outlives it.
+    `settings` are process variables, and win over `local.settings.json`. It inherits the descriptors in `keep_open`.
     """
 
     def __init__(
-        self, choice: Choice, workspace: Workspace, *, port: int, settings: Mapping[str, str], storage_life: int
+        self,
+        choice: Choice,
+        workspace: Workspace,
+        *,
+        port: int,
+        settings: Mapping[str, str],
+        keep_open: Sequence[int],
     ) -> None:
         start = [choice.func, "start"] if choice.func else [str(workspace.python), "-m", "emulator"]
         self.port = port
         self.complaint = ""
+        # The emulator cancels what is in flight when it is interrupted; func ends as it is asked to end when deployed.
+        self._stop_signal = signal.SIGTERM if choice.func else signal.SIGINT
+        replaced = {name.lower() for name in settings}
+        inherited = {name: value for name, value in workspace.environment().items() if name.lower() not in replaced}
+        relay = Relay()
         self.process = spawn(
             [*start, "--port", str(port)],
             cwd=workspace.root,
-            env={**workspace.environment(), **settings},
+            env={**inherited, **settings},
             stdin=subprocess.DEVNULL,
-            keep_open=[storage_life],
-            parting=signal.SIGTERM,
+            keep_open=keep_open,
+            parting=self._stop_signal,
+            **relay.outputs,
         )
+        relay.carry(self.process)
 
     def ended(self) -> str:
         """What happened, if it has ended."""
@@ -88,18 +111,20 @@ class Host:
             self.complaint = f"GET /health answers {answer.status}: {reason or 'see above why'}"
         return True
 
-    def stop(self, impatient: Callable[[], bool]) -> None:
-        """Let the batch in flight finish; kill it when that takes too long or the user has lost patience."""
+    def stop(self, is_impatient: Callable[[], bool]) -> None:
+        """End it within a few seconds; at once when the user has lost patience."""
         if self.process.poll() is None:
-            say("Stopping: first the batch in flight, then the host, then Azurite (Ctrl-C again kills the host)")
-            ask_to_end(self.process)
+            say("Stopping: first the host, then Azurite (Ctrl-C again ends the host at once)")
+            ask_to_end(self.process, self._stop_signal)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.process.poll() is None and time.monotonic() < deadline and not impatient():
+        has_told_rest = False
+        while group_is_left(self.process) and time.monotonic() < deadline and not is_impatient():
+            if self.process.poll() is not None and not has_told_rest:  # its worker is left
+                has_told_rest = signal_group(self.process, signal.SIGTERM)
             time.sleep(0.05)
         if self.process.poll() is None:
-            say("The host has not ended: killed. Its batch is tried again after the next start")
-            self.process.kill()
-        end_group(self.process)
+            say("The host has not ended and is killed: what it had in flight is started again after the next start")
+        signal_group(self.process, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=5)
 

@@ -1,4 +1,4 @@
-"""Finds the Python that was asked for. A program of that name proves nothing: only one that runs counts."""
+"""Finds the Python that was asked for. A program of that name may be broken: only one that runs counts."""
 
 import os
 import re
@@ -11,7 +11,9 @@ from devtools.console import Failure
 from devtools.processes import run
 
 OLDEST = (3, 11)
-PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+# The path is printed in hexadecimal digits: a terminal's encoding may not have its characters.
+PROBE = "import os, sys; print('%d.%d' % sys.version_info[:2], os.fsencode(sys.executable).hex())"
+ANSWER = re.compile(r"^(\d+\.\d+) ([0-9a-f]+)\s*$", re.MULTILINE)
 
 
 def running() -> str:
@@ -20,10 +22,12 @@ def running() -> str:
 
 
 def probe(command: Sequence[str], root: Path) -> tuple[str, str]:
-    """Version and path of the interpreter that the command starts; both empty when it starts none."""
-    code, output = run([*command, "-c", PROBE], cwd=root, timeout=30)
-    version, _, path = output.strip().partition(" ")
-    return (version, path) if code == 0 else ("", "")
+    """Version and path of the interpreter that the command starts; both are empty when it starts none."""
+    done = run([*command, "-c", PROBE], cwd=root, timeout=30)
+    answer = ANSWER.search(done.stdout)
+    if done.code or answer is None:
+        return "", ""
+    return answer[1], os.fsdecode(bytes.fromhex(answer[2]))
 
 
 def find(version: str, root: Path) -> str:

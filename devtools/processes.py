@@ -1,7 +1,7 @@
-"""A signal reaches each process once, from dev.py and in its order; none outlives dev.py where the system can help.
+"""Starts and ends child processes. A child does not outlive its parent where the system can help.
 
-A terminal sends Ctrl-C to its whole process group at once. What is spawned here is in a group of its own, out of
-reach of that, and dev.py decides who is told what, and when.
+A terminal sends Ctrl-C to its whole process group at once. Each child that is spawned here is in a group of its own,
+so that this signal reaches the parent alone, which then decides who is told what, and when.
 """
 
 # ruff: noqa: S603 - the commands are lists made here, and no shell reads them
@@ -11,32 +11,51 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from devtools.environment import trusted
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def run(command: Sequence[str], *, cwd: Path, timeout: float | None = None) -> tuple[int, str]:
-    """Run to the end: exit code and output. What cannot be run at all, or takes too long, has exit code -1."""
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A program that has run to its end. `code` is -1 when it could not be run at all, or took too long."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Everything that it printed, to be shown. What is parsed is `stdout` alone: programs warn on the other."""
+        return self.stdout + self.stderr
+
+
+def run(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Done:
+    """Run a program to its end. Without `env` it gets what may be inherited."""
     try:
         done = subprocess.run(
             command,
             cwd=cwd,
+            env=trusted(os.environ) if env is None else env,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             encoding="utf-8",
             errors="replace",
             check=False,
+            preexec_fn=signalled_with_parent(signal.SIGKILL),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return -1, str(error)
-    return done.returncode, done.stdout
+        return Done(code=-1, stdout="", stderr=str(error))
+    return Done(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
 def spawn(
@@ -48,12 +67,12 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own; `options` are those of `Popen`.
 
-    It inherits the descriptors in `keep_open` (not on Windows). Should dev.py be killed, it gets the signal `parting`
-    (on Linux).
+    It inherits the descriptors in `keep_open` (not on Windows). If the thread that starts it ends, as when its program
+    is killed, it gets the signal `parting` (on Linux).
     """
     if sys.platform == "win32":
         return subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **options)
-    options |= {"start_new_session": True, "pass_fds": keep_open, "preexec_fn": _tied_to_parent(parting)}
+    options |= {"start_new_session": True, "pass_fds": keep_open, "preexec_fn": signalled_with_parent(parting)}
     return subprocess.Popen(command, **options)
 
 
@@ -71,20 +90,28 @@ def ask_to_end(process: subprocess.Popen[bytes], with_signal: signal.Signals = s
             process.send_signal(with_signal)
 
 
-def end_group(process: subprocess.Popen[bytes], *, patience: float = 5) -> None:
-    """End whatever the process left behind in its group: asked first, killed after `patience` seconds."""
+def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Send a signal to the process and to whatever it has started. False when nothing of them is left."""
     if sys.platform == "win32":
         process.kill()
-        return
-    with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM when only zombies are left
-        os.killpg(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            process.poll()  # reaps it, so that its group can end
+        return False
+    process.poll()  # collects it: its group does not end before that
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS answers EPERM when only zombies are left
+        return False
+    return True
+
+
+def group_is_left(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process, or anything that it has started, still runs."""
+    if process.poll() is None:
+        return True
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform != "win32":
             os.killpg(process.pid, 0)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.poll()
+            return True
+    return False
 
 
 def foreground(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
@@ -115,8 +142,8 @@ class Interrupts:
         self.count += 1
 
 
-def _tied_to_parent(parting: signal.Signals | None) -> Callable[[], None] | None:
-    """What the child does before it becomes the program: it asks the kernel for the signal. Linux only."""
+def signalled_with_parent(parting: signal.Signals | None) -> Callable[[], None] | None:
+    """A `preexec_fn` for `Popen`: when the thread that starts the child ends, the child gets the signal. Linux only."""
     if parting is None or sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up here: a child must do as little as possible

@@ -1,4 +1,4 @@
-"""`dev.py start`: storage first, then the host; to stop, the host first, so that its batch in flight is stored."""
+"""`dev.py start`: storage starts first, then the host. The host is stopped first, so that it can still write."""
 
 import argparse
 import math
@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from devtools import ports
-from devtools.console import Failure, say, step
+from devtools.console import Failure, reader_has_gone, say, step
 from devtools.host import Choice, Host, choose
 from devtools.locks import locked
+from devtools.node import azurite_answers, install_azurite
+from devtools.packages import START
 from devtools.processes import Interrupts
-from devtools.storage import Azurite, choose_ports, connection_string
+from devtools.storage import LocalStorage, OwnAccount, SpaceWatch, choose_ports, chosen_account
 from devtools.workspace import Workspace, prepare
 
 WELCOME = """
-The service runs at {url} and its data is in .azurite/
+The service runs at {url}, and its data is in {where}
   GET  {url}/ (a live board, for a browser)
   POST {url}/ingest
   GET  {url}/status/{{ingestion_id}}
@@ -75,15 +77,14 @@ def start(root: Path, words: list[str]) -> int:
             refusal="A killed run ({holder}) has left a host that uses .azurite/: run this again when that has ended",
         ) as lock,
     ):
-        why_not = ports.why_not_free(options.port)
-        if why_not:
-            raise Failure(f"Port {options.port} cannot be used, {why_not}: choose another with --port")
+        _refuse_taken(options.port)
         choice = choose(options.host, root)
-        workspace = prepare(root)
+        account = chosen_account(root, os.environ)
+        workspace = prepare(root, needs=START, needs_azurite=account is None)
         interrupts = Interrupts()
         interrupts.install()
         try:
-            _serve(workspace, choice, port=options.port, lock=lock, interrupts=interrupts)
+            _serve(workspace, choice, account, port=options.port, lock=lock, interrupts=interrupts)
         except StopRequestedError:
             say("Stopped.")
     return 0
@@ -95,51 +96,77 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _serve(workspace: Workspace, choice: Choice, *, port: int, lock: int, interrupts: Interrupts) -> None:
+def _refuse_taken(port: int) -> None:
+    why_not = ports.why_not_free(port)
+    if why_not:
+        (other,) = ports.free_ports(1)
+        raise Failure(f"Port {port} cannot be used, {why_not}: choose another, such as dev.py start --port {other}")
+
+
+def _serve(
+    workspace: Workspace,
+    choice: Choice,
+    account: OwnAccount | None,
+    *,
+    port: int,
+    lock: int,
+    interrupts: Interrupts,
+) -> None:
     with ExitStack() as to_stop:  # unwound from the last to the first: Azurite outlives the host
-        azurite = _start_azurite(workspace, lock=lock, interrupts=interrupts, to_stop=to_stop)
+        running: list[Running] = []
+        settings, keep_open, where = {}, [lock], "the account above"
+        if account is None:
+            local = _start_storage(workspace, lock=lock, interrupts=interrupts, to_stop=to_stop)
+            settings = {"AzureWebJobsStorage": local.azurite.connection_string}
+            keep_open, where = [local.azurite.lifeline()], ".azurite/"
+            running.append(local)
+        else:
+            say(f"Storage: {account.source}")
         say(f"Host: {choice.why}")
-        host = Host(
-            choice,
-            workspace,
-            port=port,
-            settings={"AzureWebJobsStorage": connection_string(azurite.ports)},
-            storage_life=azurite.alive_as_long_as(),
-        )
+        host = Host(choice, workspace, port=port, settings=settings, keep_open=keep_open)
         to_stop.callback(_stop_host, host, interrupts)
-        _wait(host.answers, [azurite, host], interrupts, limit=FIRST_ANSWER)
-        url = f"http://{ports.LOOPBACK}:{port}"
-        say(WELCOME.format(url=url), end="")
-        # A backlog from yesterday has waited too; a wrong setting stays until it is mended.
-        say(host.complaint or TRY_IT.format(url=url), end="\n" if host.complaint else "")
-        say("Ctrl-C stops it.")
-        _wait(lambda: False, [azurite, host], interrupts)
+        running.append(host)
+        wait(host.answers, running, interrupts, limit=FIRST_ANSWER)
+        _announce(host, where)
+        space = SpaceWatch(workspace.root / ".azurite")
+        wait(lambda: _look_at(space), running, interrupts)
 
 
-def _start_azurite(workspace: Workspace, *, lock: int, interrupts: Interrupts, to_stop: ExitStack) -> Azurite:
-    """Azurite, listening; on other ports when somebody takes the chosen ones at the same moment."""
+def _announce(host: Host, where: str) -> None:
+    url = f"http://{ports.LOOPBACK}:{host.port}"
+    say(WELCOME.format(url=url, where=where), end="")
+    # Without a complaint; a wrong setting stays until it is corrected.
+    say(host.complaint or TRY_IT.format(url=url), end="\n" if host.complaint else "")
+    say("Ctrl-C stops it.")
+
+
+def _start_storage(workspace: Workspace, *, lock: int, interrupts: Interrupts, to_stop: ExitStack) -> LocalStorage:
+    """Azurite, listening: on other ports when another program takes them, installed again when it is damaged."""
+    is_repaired = False
     while True:
-        storage_ports = choose_ports()
+        local = LocalStorage(workspace, choose_ports(), lock=lock)
+        to_stop.callback(local.stop)
         try:
             with step("Azurite"):
-                azurite = Azurite(workspace, storage_ports, lock=lock)
-                to_stop.callback(azurite.stop)
-                _wait(azurite.listening, [azurite], interrupts, limit=STORAGE_READY)
+                wait(local.azurite.is_listening, [local], interrupts, limit=STORAGE_READY)
         except Failure:
-            if not azurite.lost_its_ports():
+            if local.azurite.has_lost_its_ports():
+                say("Another program took its ports at the same moment: it gets others")
+            elif not is_repaired and not azurite_answers(workspace.root, workspace.node):
+                say("Its packages in node_modules are damaged: they are installed again")
+                install_azurite(workspace.root, workspace.node)
+                is_repaired = True
+            else:
                 raise
-            say("Somebody else took its ports at the same moment: it gets others")
         else:
-            return azurite
+            return local
 
 
-def _wait(
-    until: Callable[[], bool], running: Sequence[Running], interrupts: Interrupts, *, limit: Limit = NONE
-) -> None:
+def wait(until: Callable[[], bool], running: Sequence[Running], interrupts: Interrupts, *, limit: Limit = NONE) -> None:
     """Until the condition holds; a process that ends, a request to stop and the limit are exceptions."""
     deadline = time.monotonic() + limit.seconds
     while not until():
-        if interrupts.count:
+        if interrupts.count or reader_has_gone():
             raise StopRequestedError
         for process in running:
             what_happened = process.ended()
@@ -152,4 +179,9 @@ def _wait(
 
 def _stop_host(host: Host, interrupts: Interrupts) -> None:
     before = interrupts.count
-    host.stop(impatient=lambda: interrupts.count > before)
+    host.stop(is_impatient=lambda: interrupts.count > before)
+
+
+def _look_at(space: SpaceWatch) -> bool:
+    space.look()
+    return False

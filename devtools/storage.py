@@ -1,104 +1,150 @@
-"""Azurite with its data in `.azurite/`: it ends last and in order, since a killed one loses what it acknowledged."""
+"""Which storage the service uses: the account that the user has set, else an Azurite with its data in `.azurite/`."""
 
+import json
+import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import ports
+from devtools import ports, relaxed_json
+from devtools.azurite import SERVICES, Azurite
+from devtools.azurite import connection_string as connection_string  # noqa: PLC0414 - for those who import it here
 from devtools.console import Failure, say
-from devtools.processes import ask_to_end, how_it_ended, spawn
+from devtools.processes import how_it_ended
 from devtools.workspace import Workspace
 
+SETTING = "AzureWebJobsStorage"
+LOCAL = ("", "usedevelopmentstorage=true")
 USUAL_PORTS = (10000, 10001, 10002)
-SERVICES = ("Blob", "Queue", "Table")
-ACCOUNT = "devstoreaccount1"
-# Every storage emulator's account key; Microsoft's documentation of Azurite prints it.
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+LITTLE_SPACE = 200_000_000  # bytes; Azurite confirms what it cannot write when the disk is full
 
 
-def choose_ports() -> Sequence[int]:
+@dataclass(frozen=True, kw_only=True)
+class OwnAccount:
+    """Storage that the user has set; `source` says where, and how to use Azurite instead."""
+
+    source: str
+
+
+def chosen_account(root: Path, variables: Mapping[str, str]) -> OwnAccount | None:
+    """The account that the user has set, or None for Azurite. The environment wins over local.settings.json."""
+    in_environment = _setting(variables)
+    if in_environment:
+        if variables[in_environment].strip().rstrip(";").lower() in LOCAL:
+            return None
+        return OwnAccount(source=f"{in_environment} in the environment (unset it to use Azurite on this machine)")
+    settings = relaxed_json.load(root / "local.settings.json")
+    values = settings.get("Values") if isinstance(settings, dict) else None
+    values = {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}
+    in_file = _setting(values)
+    if in_file and values[in_file].strip().rstrip(";").lower() not in LOCAL:
+        how = "set it to UseDevelopmentStorage=true to use Azurite on this machine"
+        return OwnAccount(source=f"{in_file} in local.settings.json ({how})")
+    return None
+
+
+def _setting(variables: Mapping[str, str]) -> str:
+    """The name under which storage is set: as a connection string, or as parts of one based on an identity."""
+    for name, value in variables.items():
+        lower = name.lower()
+        is_storage = lower == SETTING.lower() or lower.startswith(f"{SETTING.lower()}__")
+        if is_storage and value.strip():
+            return name
+    return ""
+
+
+def choose_ports() -> tuple[int, ...]:
     """The usual ports of blob, queue and table storage, or three others when one of them is taken."""
-    if not any(ports.why_not_free(port) for port in USUAL_PORTS):
+    taken = [port for port in USUAL_PORTS if ports.why_not_free(port)]
+    if not taken:
         return USUAL_PORTS
-    others = ports.free_ports(3)
-    say("Azurite's usual ports (10000-10002) are taken: it uses {}, {} and {}".format(*others))
+    others = tuple(ports.free_ports(3))
+    say(f"Azurite's usual port {taken[0]} is taken: it uses {others[0]}, {others[1]} and {others[2]}")
     return others
 
 
-def connection_string(blob_queue_table: Sequence[int]) -> str:
-    """What the app is to use as `AzureWebJobsStorage`."""
-    endpoints = "".join(
-        f"{service}Endpoint=http://{ports.LOOPBACK}:{port}/{ACCOUNT};"
-        for service, port in zip(SERVICES, blob_queue_table, strict=True)
-    )
-    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};{endpoints}"
+class LocalStorage:
+    """The Azurite of `dev.py start`. `lock` is the descriptor of the data folder's lock, which it inherits."""
 
-
-class Azurite:
-    """The process, from start to end. `lock` is the descriptor of the data folder's lock, which it inherits."""
-
-    def __init__(self, workspace: Workspace, blob_queue_table: Sequence[int], *, lock: int) -> None:
-        self.ports = blob_queue_table
-        self.log = workspace.root / ".azurite" / "azurite.log"
-        with self.log.open("wb") as output:
-            self.process = spawn(
-                _command(workspace, self.ports),
-                cwd=workspace.root,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                keep_open=[lock],
-            )
-
-    def alive_as_long_as(self) -> int:
-        """A descriptor: Azurite lives until everybody who holds it has ended."""
-        if self.process.stdin is None:
-            raise AssertionError("Azurite is started with a pipe")
-        return self.process.stdin.fileno()
-
-    def listening(self) -> bool:
-        """Whether all three services say so: on its ports, somebody else might answer."""
-        return self._said("successfully listening") == len(SERVICES)
-
-    def lost_its_ports(self) -> bool:
-        """Whether somebody took one of them between the choice and the use."""
-        return self.process.poll() is not None and self._said("EADDRINUSE") > 0
-
-    def _said(self, text: str) -> int:
-        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
+    def __init__(self, workspace: Workspace, blob_queue_table: tuple[int, ...], *, lock: int) -> None:
+        self.folder = workspace.root / ".azurite"
+        empty = empty_files(self.folder)
+        if empty:
+            raise Failure(_move_away(f"{', '.join(empty)} is empty", self.folder))
+        self.azurite = Azurite(
+            self.folder,
+            log=self.folder / "azurite.log",
+            blob_queue_table=blob_queue_table,
+            root=workspace.root,
+            node=workspace.node,
+            keep_open=[lock],
+            parting=None,  # a killed one loses data: it ends when its last user has ended
+        )
+        self._child = self.azurite.launch()
 
     def ended(self) -> str:
         """What happened, if it has ended."""
-        code = self.process.poll()
+        code = self._child.popen.poll()
         if code is None:
             return ""
-        return f"Azurite {how_it_ended(code)}: run this again; its log is {self.log}"
+        damaged = damaged_files(self.folder, self._child.output())
+        if damaged:
+            return _move_away(f"Azurite cannot read {', '.join(damaged)}", self.folder)
+        return f"Azurite {how_it_ended(code)}: run this again; its log is {self.azurite.log}"
 
     def stop(self) -> None:
         """End it in order, however long it writes; never kill it."""
-        if self.process.poll() is None:
-            if sys.platform == "win32":
-                self.process.communicate()  # closes its standard input: see keep_with_parent.cjs
-            else:
-                ask_to_end(self.process)
         try:
-            self.process.wait(timeout=60)
+            self.azurite.stop(60)
         except subprocess.TimeoutExpired:
-            raise Failure(f"Azurite (process {self.process.pid}) is still writing after 60 s: give it time") from None
+            raise Failure(f"Azurite (process {self._child.pid}) is still writing after 60 s: give it time") from None
 
 
-def _command(workspace: Workspace, blob_queue_table: Sequence[int]) -> list[str]:
-    options = [f"--{service.lower()}Port" for service in SERVICES]
-    moved = [word for pair in zip(options, map(str, blob_queue_table), strict=True) for word in pair]
-    return [
-        workspace.node,
-        "--require",
-        str(Path(__file__).with_name("keep_with_parent.cjs")),
-        str(workspace.root / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"),
-        "--silent",
-        "--disableTelemetry",
-        "--location",
-        str(workspace.root / ".azurite"),
-        *moved,
-    ]
+def _move_away(what: str, folder: Path) -> str:
+    return f"{what}, in {folder}: move this folder away to begin with empty storage, or put a copy of the file back"
+
+
+def empty_files(folder: Path) -> list[str]:
+    """Azurite takes an empty file for storage in which nothing was ever stored, and overwrites it."""
+    return [path.name for path in sorted(folder.glob("__*.json")) if path.stat().st_size == 0]
+
+
+def damaged_files(folder: Path, log: str) -> list[str]:
+    """The files because of which Azurite has ended: those that are not JSON, else those of the service that failed."""
+    files = sorted(folder.glob("__*.json"))
+    found = [path.name for path in files if not _is_json(path)]
+    if found or "Exit due to unhandled error" not in log:
+        return found
+    begun = [name.lower() for name in SERVICES if f"{name} service is starting" in log]
+    failed = [name for name in begun if f"{name} service is successfully listening" not in log.lower()]
+    return [path.name for path in files if any(f"_{name}_" in f"{path.stem}_" for name in failed)]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+class SpaceWatch:
+    """Says once that the disk is nearly full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._has_warned = False
+
+    def look(self) -> None:
+        """Look at the free space now."""
+        if self._has_warned:
+            return
+        free = shutil.disk_usage(self._folder).free  # one system call
+        if free >= LITTLE_SPACE:
+            return
+        self._has_warned = True
+        say(
+            f"WARNING: only {free // 1_000_000} MB are free under {self._folder}. When the disk is full, Azurite loses "
+            "lists that the service has accepted: free some space"
+        )

@@ -7,18 +7,17 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import interpreters, stamp
+from devtools import interpreters
 from devtools.console import Failure, step, tail
+from devtools.environment import trusted
+from devtools.installing import disk_is_full
 from devtools.locks import locked
+from devtools.node import ensure_azurite, find_node
+from devtools.packages import START, TEST, Needs, ensure_packages, site_packages
 from devtools.processes import run
-
-OLDEST_NODE = 20
-PACKAGES = ("requirements.txt", "requirements-dev.txt")
-NODE_PACKAGES = ("package.json", "package-lock.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +32,14 @@ class Workspace:
         """Process variables under which `python` is the environment's: `func` looks for it there."""
         path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
         venv = str(self.python.parent.parent)
-        return {**os.environ, "PATH": path, "VIRTUAL_ENV": venv, "PYTHONUNBUFFERED": "1"}
+        return {**trusted(os.environ), "PATH": path, "VIRTUAL_ENV": venv, "PYTHONUNBUFFERED": "1"}
 
 
-def prepare(root: Path, *, python_version: str = "") -> Workspace:
+def prepare(root: Path, *, needs: Needs = TEST, python_version: str = "", needs_azurite: bool = True) -> Workspace:
     """The workspace, set up; `python_version` other than the running one has an environment of its own."""
-    node = find_node(root)
+    node = find_node(root) if needs_azurite else ""
     version = python_version or interpreters.running()
     base = interpreters.find(version, root)
-    folder = root / (".venv" if version == interpreters.running() else f".venv-{version}")
     with locked(
         root / ".azurite" / "setup.lock",
         holder=str(os.getpid()),
@@ -49,97 +47,63 @@ def prepare(root: Path, *, python_version: str = "") -> Workspace:
         notice="Another dev.py is setting up this checkout: waiting for it",
         refusal="Another dev.py (process {holder}) has been setting up for 15 minutes: end it, then run this again",
     ):
-        python = ensure_environment(root, folder, version, base)
-        ensure_packages(root, python)
-        ensure_azurite(root)
+        python = ensure_environment(root, root / _folder(needs, version), version, base)
+        ensure_packages(root, python, needs)
+        if needs_azurite:
+            ensure_azurite(root, node, thoroughly=needs != START)
     return Workspace(root=root, python=python, node=node)
 
 
-def find_node(root: Path) -> str:
-    """The path of a Node that is new enough."""
-    node = shutil.which("node")
-    if node is None:
-        raise Failure("Node is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite")
-    _, output = run([node, "--version"], cwd=root, timeout=30)
-    version = re.match(r"v(\d+)\.", output)
-    if version is None:
-        raise Failure(f"`node --version` does not work ({tail(output, 1)}): install Node 20 or newer")
-    if int(version[1]) < OLDEST_NODE:
-        raise Failure(f"Node 20 or newer is needed, this is {output.strip()}: https://nodejs.org has newer ones")
-    return node
+def _folder(needs: Needs, version: str) -> str:
+    if needs not in (START, TEST):
+        return ".venv-audit"
+    return ".venv" if version == interpreters.running() else f".venv-{version}"
 
 
 def ensure_environment(root: Path, folder: Path, version: str, base: str) -> Path:
-    """The interpreter of a virtual environment that works and is of this version; one that is not is made again."""
+    """The interpreter of a virtual environment that works, with pip, and is of this version. Others are made again."""
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if os.path.lexists(folder):
         if _made_with(folder) == version == interpreters.probe([str(python)], root)[0]:
+            _ensure_pip(root, python, version)
             return python
         _remove_environment(folder)
     with step(f"Virtual environment {folder.name} (Python {version})"):
-        code, output = run([base, "-m", "venv", str(folder)], cwd=root)
-        if code:
-            failure = Failure(_why_no_environment(output, version, root), output=tail(output))
+        done = run([base, "-m", "venv", str(folder)], cwd=root)
+        if done.code:
+            failure = Failure(_why_no_environment(done.output, version, root), output=tail(done.output))
             shutil.rmtree(folder, ignore_errors=True)
             raise failure
     return python
 
 
-def ensure_packages(root: Path, python: Path) -> None:
-    """The Python packages of both requirement files."""
-    sources = [root / name for name in PACKAGES]
-    mark = python.parent.parent / "dev-stamp"
-    if stamp.fresh(mark, sources):
+def _ensure_pip(root: Path, python: Path, version: str) -> None:
+    """Other tools make environments without pip."""
+    folder = python.parent.parent.name
+    if any(site_packages(python).glob("pip-*.dist-info")):
         return
-    with step("Python packages"), stamp.renewed(mark, sources):
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-        _install("pip install", [*pip, "-r", "requirements-dev.txt"], root)
-
-
-def ensure_azurite(root: Path) -> None:
-    """Azurite, from npm, as the lock file has it."""
-    sources = [root / name for name in NODE_PACKAGES]
-    mark = root / "node_modules" / "dev-stamp"
-    if stamp.fresh(mark, sources):
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise Failure("npm is missing: it comes with Node from https://nodejs.org (Debian, Ubuntu: apt install npm)")
-    with step("Azurite (npm ci)"), stamp.renewed(mark, sources):
-        _install("npm ci", [npm, "ci", "--include=dev", "--no-audit", "--no-fund"], root)
-
-
-def _install(name: str, command: Sequence[str], root: Path) -> None:
-    code, output = run(command, cwd=root)
-    if code:
-        raise Failure(_why_not_installed(output, name, root), output=tail(output))
-
-
-def _why_not_installed(output: str, name: str, root: Path) -> str:
-    if _disk_is_full(output, root):
-        return f"{name} failed, the disk is full: free some space, then run this again"
-    return f"{name} failed, its last words are above: check the network connection, then run this again"
+    with step(f"pip, which {folder} does not have"):
+        done = run([str(python), "-m", "ensurepip", "--upgrade", "--default-pip"], cwd=root)
+        if done.code:
+            raise Failure(
+                f"{folder} has no pip, and Python {version} cannot add it: remove {folder}, then run this again",
+                output=tail(done.output),
+            )
 
 
 def _why_no_environment(output: str, version: str, root: Path) -> str:
     if "ensurepip is not" in output or "No module named" in output:
         package = f"python{version}-venv"
         return f"Python {version} has no venv: install it (Debian, Ubuntu: apt install {package}), then run this again"
-    if _disk_is_full(output, root):
+    if disk_is_full(output, root):
         return "The virtual environment was not made, the disk is full: free some space, then run this again"
     return f"The virtual environment was not made: see above why Python {version} could not make it"
 
 
-def _disk_is_full(output: str, root: Path) -> bool:
-    """By what was said, or by looking: venv does not pass on what its own pip said."""
-    said = any(sign in output for sign in ("No space left on device", "ENOSPC", "not enough space"))
-    return said or shutil.disk_usage(root).free < 10_000_000
-
-
 def _made_with(folder: Path) -> str:
-    """The version that a virtual environment was made with; empty when it is none."""
+    """The version that a virtual environment was made with; empty when the folder is no environment."""
     try:
-        settings = (folder / "pyvenv.cfg").read_text(encoding="utf-8")
+        settings = (folder / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", settings, re.MULTILINE)

@@ -6,48 +6,66 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emulator.answer import Answer, json_answer
 from emulator.app import SCRIPT, Function
-from emulator.translate import Answer
 
-STATE: dict[str, Any] = {"version": "4.1037.0.0", "versionDetails": "4.1037.0+emulator", "processUptime": 0}
-STATE |= dict.fromkeys(("platformVersion", "instanceId", "computerName"), "")
-STATE |= {"id": "emulator", "state": "Running", "functionAppContentEditingState": "Unknown"}
+STATE = {
+    "version": "4.1037.0.0",  # the version whose answers are copied
+    "versionDetails": "4.1037.0+emulator",
+    "processUptime": 0,
+    "platformVersion": "",
+    "instanceId": "",
+    "computerName": "",
+    "id": "emulator",
+    "state": "Running",
+    "functionAppContentEditingState": "Unknown",
+}
+PING = Answer(status=200, headers=(("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache")))
 
 
 class Admin:
-    """Answers what is asked below /admin."""
+    """Answers requests below /admin. `errors` are the reasons of functions in error; `run` starts a timer function."""
 
-    def __init__(self, functions: Sequence[Function], errors: Mapping[str, str], run: Callable[..., None]) -> None:
+    def __init__(
+        self, functions: Sequence[Function], errors: Mapping[str, str], run: Callable[[Function], None]
+    ) -> None:
         self._functions = {function.name.lower(): function for function in functions}
-        self._errors, self._run = errors, run
+        self._errors = errors
+        self._run = run
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
-        """Answer one request; None if no route fits: then it is the functions' (WebJobsApplicationBuilderExtension)."""
-        base, found = f"http://{headers.get('host', '')}", None
+        """Answer a request; None if none of the host's own endpoints has this path and method.
+
+        Such a request is for the routes of the functions (WebJobsApplicationBuilderExtension).
+        """
+        base = f"http://{headers.get('host', '')}"
         match method.upper(), path.lower().strip("/").split("/")[1:]:
             case "GET", ["host", "status"]:
-                found = _json(STATE)
+                return json_answer(STATE)
             case "GET" | "POST", ["host", "ping"]:
-                found = Answer(status=200, headers=(("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache")))
+                return PING
             case "GET", ["functions"]:
-                found = _json([_describe(function, base) for function in self._functions.values()])
-            case "GET", ["functions", name] if name in self._functions:
-                found = _json(_describe(self._functions[name], base))
-            case "GET", ["functions", name, "status"] if name in self._functions:
-                error = self._errors.get(self._functions[name].name)
-                found = _json({"errors": [error]} if error else {})
+                return json_answer([_describe(function, base) for function in self._functions.values()])
             case "POST", ["functions", name]:
-                found = Answer(status=self._invoke(name, headers.get("content-type", ""), body))
-        return found
+                return Answer(status=self._start(name, headers.get("content-type", ""), body))
+            case "GET", ["functions", name, *rest] if name in self._functions:
+                return self._about(self._functions[name], rest, base)
+        return None
 
-    def _invoke(self, name: str, content_type: str, body: bytes) -> int:
-        if not content_type.partition(";")[0].strip().lower().endswith(("/json", "+json")):
+    def _about(self, function: Function, rest: Sequence[str], base: str) -> Answer | None:
+        if not rest:
+            return json_answer(_describe(function, base))
+        if rest != ["status"]:
+            return None
+        error = self._errors.get(function.name)
+        return json_answer({"errors": [error]} if error else {})
+
+    def _start(self, name: str, content_type: str, body: bytes) -> int:
+        """Start a function as a request asks for it; return the status of the answer."""
+        media_type = content_type.partition(";")[0].strip().lower()
+        if not media_type.endswith(("/json", "+json")):
             return 415
-        try:
-            invocation = json.loads(body)
-        except ValueError:
-            return 400
-        if not isinstance(invocation, dict) or isinstance(invocation.get("input"), dict | list):
+        if not _is_invocation(body):
             return 400
         function = self._functions.get(name)
         if function is None or function.name in self._errors:
@@ -57,19 +75,40 @@ class Admin:
         return 202
 
 
+def _is_invocation(body: bytes) -> bool:
+    """Whether the body is a JSON object whose `input`, if it has any, is a plain value."""
+    try:
+        invocation = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(invocation, dict) and not isinstance(invocation.get("input"), dict | list)
+
+
 def _describe(function: Function, base: str) -> dict[str, Any]:
-    folder, name, script = Path.cwd(), {"name": function.name, "language": "python"}, f"{SCRIPT}.py"
-    data = Path(tempfile.gettempdir(), "FunctionsData", f"{function.name}.dat").as_posix()
-    code = {"entryPoint": function.handler.__name__, "scriptFile": script, "functionDirectory": str(folder)}
-    links = {"script": f"vfs{folder.as_posix()}/{script}", "test_data": f"vfs{data}"}
-    described: dict[str, Any] = {f"{what}_href": f"{base}/admin/{link}" for what, link in links.items()}
-    described |= {"script_root_path_href": None, "config_href": None, "files": None, "test_data": ""}
-    described |= {"isDisabled": function.disabled, "isDirect": False, "isProxy": False}
-    described |= {"invoke_url_template": f"{base}/{function.route}".lower() if function.is_http else None}
-    described |= {"href": f"{base}/admin/functions/{function.name}"}
-    return name | described | {"config": name | code | {"bindings": function.bindings}}
-
-
-def _json(content: object) -> Answer:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status=200, headers=(("Content-Type", "application/json; charset=utf-8"),), body=body)
+    folder = Path.cwd()
+    script = f"{SCRIPT}.py"
+    test_data = Path(tempfile.gettempdir(), "FunctionsData", f"{function.name}.dat")
+    invoke_url = f"{base}/{function.route}".lower() if function.is_http else None
+    return {
+        "name": function.name,
+        "script_href": f"{base}/admin/vfs{folder.as_posix()}/{script}",
+        "test_data_href": f"{base}/admin/vfs{test_data.as_posix()}",
+        "script_root_path_href": None,
+        "config_href": None,
+        "files": None,
+        "test_data": "",
+        "isDisabled": function.disabled,
+        "isDirect": False,
+        "isProxy": False,
+        "invoke_url_template": invoke_url,
+        "href": f"{base}/admin/functions/{function.name}",
+        "language": "python",
+        "config": {
+            "name": function.name,
+            "language": "python",
+            "entryPoint": function.handler.__name__,
+            "scriptFile": script,
+            "functionDirectory": str(folder),
+            "bindings": function.bindings,
+        },
+    }

@@ -1,104 +1,125 @@
-"""What the folder of a function app says: its settings and its functions. What cannot be served is an AppError."""
+"""Reads the functions of an app from its `function_app.py`, as the host's Python worker does."""
 
 import importlib
 import inspect
 import json
 import os
 import re
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from azure.functions.decorators.function_app import FunctionRegister
 
+from emulator.errors import AppError
+
 SCRIPT = "function_app"
+FUNCTION_NAME = re.compile("(?!host$)[a-zA-Z][a-zA-Z0-9_-]*")
+SUPPORTED_TRIGGERS = {"httpTrigger", "timerTrigger"}
 
-
-class AppError(Exception):
-    """The app cannot be served; the message is one line that says what to mend."""
+Binding = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One function of the app, as the host indexes it; `is_http`, else it is a timer."""
+    """A function of the app, as the host indexes it."""
 
     name: str
     handler: Callable[..., Any]
-    bindings: list[dict[str, Any]]
-    trigger: dict[str, Any]
+    bindings: Sequence[Binding]
+    #: The binding among `bindings` that starts the function.
+    trigger: Binding
+    #: The route template with the app's prefix; only an HTTP function uses it.
     route: str
+    #: True for an HTTP function, False for a timer.
     is_http: bool
+    #: Whether the handler has a parameter `context`.
     takes_context: bool
     disabled: bool
-    wrong: str  # why the function is in error, as far as its bindings and its name are
+    #: Why the function cannot run, as far as its name and its bindings show; empty if they are right.
+    error: str
 
-
-def load_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; AppError if the file is not one."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8-sig")).items())
-    except (OSError, ValueError) as error:
-        raise AppError(f"{path} cannot be read: {error}") from None
-    except AttributeError:
-        raise AppError(f"{path} must hold a JSON object") from None
-
-
-def set_environment(folder: Path, port: int) -> None:
-    """Give the app its settings and its folder as the host does; a variable that is set and not empty wins."""
-    path = folder / "local.settings.json"
-    local = load_json(path) if path.exists() else {"IsEncrypted": False}
-    values = local.get("Values") or {}
-    if local.get("IsEncrypted") is not False:
-        raise AppError(f'{path} needs "IsEncrypted": false; encrypted settings cannot be read')
-    defaults = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", "FUNCTIONS_WORKER_RUNTIME": "python"}
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise AppError(f"{path}: Values must be an object of strings")
-    for name, value in (defaults | values).items():
-        os.environ[name] = os.environ.get(name) or value
-    os.environ |= {"WEBSITE_HOSTNAME": f"localhost:{port}", "AzureWebJobsScriptRoot": str(folder)}
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
+    @property
+    def needs_key(self) -> bool:
+        """Whether the host asks callers for a key. Without an `authLevel` it does."""
+        return self.is_http and str(self.trigger.get("authLevel") or "function").lower() != "anonymous"
 
 
 def load_functions(prefix: str) -> list[Function]:
-    """Import the app in the current folder and return its functions in the host's order: by name."""
+    """Import the app in the current folder and return its functions, in the host's order; AppError if that fails."""
     try:
         module = importlib.import_module(SCRIPT)
         apps = [value for value in vars(module).values() if isinstance(value, FunctionRegister)]
-        functions = [_function(one, prefix) for app in apps[:1] for one in app.get_functions()]
-    except BaseException as error:
+        functions = []
+        if apps:
+            functions = [_function(indexed, prefix) for indexed in apps[0].get_functions()]
+    except BaseException as error:  # an app may also raise SystemExit
         raise AppError(f"{SCRIPT}.py cannot be loaded: {type(error).__name__}: {error}") from error
     if len(apps) != 1 or not functions:
         raise AppError(f"{SCRIPT}.py must have one FunctionApp, not {len(apps)} with {len(functions)} functions")
-    return sorted(functions, key=lambda function: function.name.upper())  # `_` comes after the letters
+    return sorted(functions, key=lambda function: function.name.upper())  # in upper case, `_` sorts after the letters
 
 
 def _function(indexed: Any, prefix: str) -> Function:  # noqa: ANN401 - the library has no public type
-    name, handler = str(indexed.get_function_name()), indexed.get_user_function()
+    name = str(indexed.get_function_name())
+    handler = indexed.get_user_function()
     bindings = [json.loads(binding) for binding in indexed.get_raw_bindings()]
-    bound = {binding["name"] for binding in bindings} - {"$return"}
-    taken = set(inspect.signature(handler).parameters)
-    if taken - bound - {"context"} or bound - taken:
-        raise ValueError(f"function {name} takes {sorted(taken)}, but what is bound is {sorted(bound)}")
-    others = {one["type"] for one in bindings if (one["type"], one["name"]) != ("http", "$return")}
-    wrong = [f"the emulator has no {other}" for other in sorted(others - {"httpTrigger", "timerTrigger"})]
-    # Since 4.1038 a name may have underscores, but not two in a row; an app that has to run everywhere has none.
-    bad = (one for one in sorted(bound) if not (one.isascii() and one.isalnum()))
-    wrong += [f"The binding name {one} is invalid. Please assign a valid name to the binding." for one in bad]
-    wrong += [f"'{name}' is not a valid function name."] * (not re.fullmatch("(?!host$)[a-zA-Z][a-zA-Z0-9_-]*", name))
-    trigger = next((binding for binding in bindings if binding["type"].endswith("Trigger")), bindings[0])
-    route, true = trigger.get("route") or name, (k.lower() for k, v in os.environ.items() if v.lower() in ("true", "1"))
-    off = {f"azurewebjobs{sign}{name}{sign}disabled".lower() for sign in "._"}  # `_` where a dot cannot be
+    trigger = _trigger(bindings)
+    route = trigger.get("route") or name
+    if prefix:
+        route = f"{prefix}/{route}"
     return Function(
         name=name,
         handler=handler,
         bindings=bindings,
         trigger=trigger,
-        route=f"{prefix}/{route}" if prefix else route,
+        route=route,
         is_http=trigger["type"] == "httpTrigger",
-        takes_context="context" in taken - bound,
-        disabled=not off.isdisjoint(true),
-        wrong=" ".join(wrong),
+        takes_context=_takes_context(name, handler, bindings),
+        disabled=_is_disabled(name),
+        error=_error(name, bindings),
     )
+
+
+def _trigger(bindings: Sequence[Binding]) -> Binding:
+    for binding in bindings:
+        if binding["type"].endswith("Trigger"):
+            return binding
+    return bindings[0]
+
+
+def _bound_names(bindings: Sequence[Binding]) -> set[str]:
+    return {binding["name"] for binding in bindings} - {"$return"}
+
+
+def _takes_context(name: str, handler: Callable[..., Any], bindings: Sequence[Binding]) -> bool:
+    """Compare the handler's parameters with the bindings; ValueError if they do not belong together."""
+    parameters = set(inspect.signature(handler).parameters)
+    bound = _bound_names(bindings)
+    unbound = parameters - bound
+    if bound - parameters or unbound - {"context"}:
+        raise ValueError(f"function {name} takes {sorted(parameters)}, but its bindings are {sorted(bound)}")
+    return "context" in unbound
+
+
+def _is_disabled(name: str) -> bool:
+    """Whether the setting `AzureWebJobs.NAME.Disabled` is true; `_` may stand for the dots, the case is ignored."""
+    switches = {f"azurewebjobs.{name}.disabled".lower(), f"azurewebjobs_{name}_disabled".lower()}
+    return any(key.lower() in switches and value.lower() in ("true", "1") for key, value in os.environ.items())
+
+
+def _error(name: str, bindings: Sequence[Binding]) -> str:
+    """Return why a function with this name and these bindings cannot run, or an empty text."""
+    errors = [f"The emulator does not support the binding type {kind}." for kind in _unsupported(bindings)]
+    # Since 4.1038 the host takes single underscores. An app that is to run on every version must not use them.
+    invalid = [bound for bound in sorted(_bound_names(bindings)) if not (bound.isascii() and bound.isalnum())]
+    errors += [f"The binding name {bound} is invalid. Please assign a valid name to the binding." for bound in invalid]
+    if not FUNCTION_NAME.fullmatch(name):
+        errors.append(f"'{name}' is not a valid function name.")
+    return " ".join(errors)
+
+
+def _unsupported(bindings: Sequence[Binding]) -> list[str]:
+    """Return the types of binding that are neither a supported trigger nor the HTTP answer."""
+    kinds = {binding["type"] for binding in bindings if (binding["type"], binding["name"]) != ("http", "$return")}
+    return sorted(kinds - SUPPORTED_TRIGGERS)

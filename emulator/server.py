@@ -1,8 +1,7 @@
-"""HTTP in front of the functions: limits, routing and answers as the host and its web server give them."""
+"""HTTP in front of the functions: routing and answers as the host and its web server give them."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,31 +9,47 @@ import uvicorn
 from uvicorn.protocols.http import h11_impl
 
 from emulator.admin import Admin
-from emulator.invoke import Runner, log
+from emulator.answer import NOT_FOUND, Answer, answer
+from emulator.app import Function
+from emulator.invoke import Runner
+from emulator.keys import has_key
+from emulator.limits import Receive, Scope, read_body, refusal
+from emulator.log import log
+from emulator.request import Request, for_function, read_request
 from emulator.routes import Route, find
-from emulator.translate import NOT_FOUND, Answer, answer, normalize, read_headers, request
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-STALLED_SECONDS = 5  # without a byte of a body, and it counts as not sent: it must not hold up the end
-MAX_REQUEST_LINE, MAX_HEADERS, MAX_HEADER_BYTES, MAX_BODY = 8192, 100, 32768, 104_857_600
 CLOSE = (("Connection", "close"),)
-HOST = re.compile(r"((\[[0-9a-fA-F:.]+\]|[\w!$&'().~-]+)(:[0-9]+)?)?", re.ASCII)
-ABSOLUTE = re.compile(rb"http://([^/]*)(/.*)?")  # a target as a proxy is asked; it must name the same host
 HOME = Answer(status=200, headers=(("Content-Type", "text/html"),), body=b"<p>The functions emulator is running.</p>\n")
-# Where http.HTTPStatus, which changes with Python's version, and the host's web server differ.
-PHRASES = {306: b"Switch Proxy", 413: b"Payload Too Large", 414: b"URI Too Long", 416: b"Range Not Satisfiable"}
-PHRASES |= {418: b"I'm a teapot", 419: b"Authentication Timeout", 422: b"Unprocessable Entity"}
-PHRASES |= {499: b"Client Closed Request"} | dict.fromkeys((425, *range(600, 1000)), b"")
+UNAUTHORIZED = Answer(status=401)
+KEEP_ALIVE_SECONDS = 130
+# A target as a proxy gets it; it must name the same host as the header.
+ABSOLUTE_TARGET = re.compile(rb"http://([^/]*)(/.*)?")
+# Longer than all limits, so that the site sees what is too long and can answer why.
+BUFFER_BYTES = 262_144
+# Reason phrases of the host's web server that differ from those of Python, whose own change with its version.
+PHRASES = {
+    306: b"Switch Proxy",
+    413: b"Payload Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    418: b"I'm a teapot",
+    419: b"Authentication Timeout",
+    422: b"Unprocessable Entity",
+    425: b"",
+    499: b"Client Closed Request",
+    **dict.fromkeys(range(600, 1000), b""),
+}
 
 
 class Protocol(h11_impl.H11Protocol):
-    """h11, which takes any method as the host does; httptools would refuse an invented one."""
+    """h11, which takes any method as the host does; httptools would refuse an invented method."""
 
     def data_received(self, data: bytes) -> None:
-        """See the base class, which drops a `?` without a query: the URL that a function is handed has it."""
-        self.app_state["lone"] = b"? HTTP/" in data.partition(b"\n")[0]
+        """See the base class, which drops a `?` without a query; the URL that a function is handed has it."""
+        request_line = data.partition(b"\n")[0]
+        self.app_state["has_lone_question_mark"] = b"? HTTP/" in request_line
         super().data_received(data)
 
     def handle_events(self) -> None:
@@ -45,76 +60,81 @@ class Protocol(h11_impl.H11Protocol):
 
 
 def create_server(site: "Site") -> uvicorn.Server:
-    """Return a server of the site, which leaves the signals to the host; its `serve` takes a socket."""
+    """Return a server of the site; its `serve` takes a socket, and it leaves signals to the emulator."""
     h11_impl.STATUS_PHRASES.update(PHRASES)
-    quiet: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
-    quiet |= {"server_header": False, "timeout_keep_alive": 130}
-    # The limit is far enough that the site sees what is too long, and can say so.
-    server = uvicorn.Server(uvicorn.Config(site, http=Protocol, h11_max_incomplete_event_size=262144, **quiet))
+    config = uvicorn.Config(
+        site,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=BUFFER_BYTES,
+    )
+    server = uvicorn.Server(config)
     server.capture_signals = nullcontext  # type: ignore[assignment]
     return server
 
 
 class Site:
-    """The ASGI application: admin endpoints, the functions' routes, the home page."""
+    """The ASGI application: admin endpoints, the functions' routes, the home page.
 
-    def __init__(self, runner: Runner, routes: Sequence[Route], admin: Admin) -> None:
-        self._runner, self._routes, self._admin = runner, routes, admin
+    With a `key`, functions that are not anonymous answer only callers that have it.
+    """
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        found = await self._answer(scope, receive)
-        headers = [(name.encode(), value.encode()) for name, value in found.headers]
-        headers += [(b"Content-Length", b"%d" % len(found.body))] if found.status not in (204, 304) else []
-        await send({"type": "http.response.start", "status": found.status, "headers": headers})
-        await send({"type": "http.response.body", "body": found.body})
+    def __init__(self, runner: Runner, routes: Sequence[Route], admin: Admin, *, key: str | None) -> None:
+        self._runner = runner
+        self._routes = routes
+        self._admin = admin
+        self._key = key
 
-    async def _answer(self, scope: dict[str, Any], receive: Receive) -> Answer:
-        if (proxied := ABSOLUTE.fullmatch(scope["raw_path"])) and (b"host", proxied[1]) in scope["headers"]:
-            scope["raw_path"] = proxied[2] or b"/"
-        if refused := _refused(scope):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        reply = await self._answer(scope, receive)
+        headers = [(name.encode(), value.encode()) for name, value in reply.headers]
+        if reply.status not in (204, 304):
+            headers.append((b"Content-Length", str(len(reply.body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        _make_target_relative(scope)
+        refused = refusal(scope)
+        if refused is not None:
             return Answer(status=refused, headers=CLOSE)
-        method, headers = scope["method"], read_headers(scope["headers"])
-        path = normalize(scope["raw_path"].decode())
-        function, values = find(self._routes, method, path) or (None, {})
-        admin = (path.lower() + "/").startswith("/admin/")
-        body = await _read(receive, headers) if function or admin else b""
-        if admin and (found := self._admin.answer(method, path, headers, body or b"")):
-            return found
-        if function is None or function.disabled:
-            log.info("%s %s: no function", method, path)
-            return HOME if function is None and path == "/" else NOT_FOUND
-        if body is None or not headers.get("host"):  # HTTP/1.0 may leave the host out: no URL can be built
+        request = read_request(scope, has_lone_question_mark=scope["state"]["has_lone_question_mark"])
+        function, route_values = find(self._routes, request.method, request.path) or (None, {})
+        is_admin = (request.path.lower() + "/").startswith("/admin/")
+        body = await read_body(receive, request.headers) if function or is_admin else b""
+        if is_admin:
+            reply = self._admin.answer(request.method, request.path, request.headers, body or b"")
+            if reply is not None:
+                return reply
+        if function is None:
+            log.debug("%s %s: no function", request.method, request.path)
+            return HOME if request.path == "/" else NOT_FOUND
+        return await self._call(function, request, route_values, body)
+
+    async def _call(
+        self, function: Function, request: Request, route_values: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        if function.disabled:
+            log.debug("%s %s: %s is disabled", request.method, request.path, function.name)
+            return NOT_FOUND
+        if self._key is not None and function.needs_key and not has_key(self._key, request):
+            log.debug("%s %s: no valid key for %s", request.method, request.path, function.name)
+            return UNAUTHORIZED
+        has_host = bool(request.headers.get("host"))  # HTTP/1.0 may leave it out; then no URL can be built
+        if body is None or not has_host:
             return Answer(status=500, headers=CLOSE)
-        query = b"?" * (scope["state"]["lone"] or scope["query_string"] != b"") + scope["query_string"]
-        asked = request(method, path, query.decode(), headers, values, body)
-        return await self._runner.run(function, asked, answer) or Answer(status=500)
+        reply = await self._runner.run(function, for_function(request, route_values, body), answer)
+        return reply or Answer(status=500)
 
 
-def _refused(scope: dict[str, Any]) -> int:
-    """Return the status for a request that is too long or malformed, else 0."""
-    target, headers = scope["raw_path"] + b"?" * bool(scope["query_string"]) + scope["query_string"], scope["headers"]
-    if len(scope["method"]) + len(target) + len("  HTTP/1.1\r\n") > MAX_REQUEST_LINE:
-        return 414
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
-        return 431
-    try:
-        host = read_headers(headers).get("host", "")
-    except UnicodeDecodeError:
-        return 400
-    good = target.startswith(b"/") and b"%00" not in scope["raw_path"] and HOST.fullmatch(host)
-    return 505 if scope["http_version"] not in ("1.0", "1.1") else 0 if good else 400
-
-
-async def _read(receive: Receive, headers: dict[str, str]) -> bytes | None:
-    """Return the body, empty unless its length was announced; None if it is too long, or not sent to its end."""
-    announced, body = int(headers.get("content-length", "0")), bytearray()
-    more = announced > 0
-    while more:
-        try:
-            message = await asyncio.wait_for(receive(), STALLED_SECONDS)
-            body += message["body"] if announced <= MAX_BODY else b""
-        except (TimeoutError, KeyError):  # the client stalls, or has gone
-            return None
-        more = message["more_body"]
-    return None if announced > MAX_BODY else bytes(body)
+def _make_target_relative(scope: Scope) -> None:
+    """Turn a target with scheme and host into a path, if the host is that of the header."""
+    match = ABSOLUTE_TARGET.fullmatch(scope["raw_path"])
+    if match and (b"host", match[1]) in scope["headers"]:
+        scope["raw_path"] = match[2] or b"/"

@@ -1,7 +1,4 @@
-"""Timers: when each runs is policy, pure, as the WebJobs SDK's listener decides it; running it is a loop. All is UTC.
-
-A run that outlasts its interval is followed at once by one run: `due` is then past. A failing run changes nothing.
-"""
+"""Runs a timer function whenever its schedule says so, never twice at a time."""
 
 import asyncio
 import hashlib
@@ -9,97 +6,118 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 from azure.functions.timer import TimerRequest
 
 from emulator.app import Function
-from emulator.invoke import Runner, log
-from emulator.ncrontab import Schedule, parse
+from emulator.clock import Clock, JumpDetector, SystemClock
+from emulator.invoke import Runner
+from emulator.log import log
+from emulator.ncrontab import parse
+from emulator.timer_policy import UNSET, Status, after_jump, after_run, is_monitored, resume
 
-UNSET = datetime.min.replace(tzinfo=UTC)  # shown with its offset (azure-webjobs-sdk-extensions, pull request 825)
-LONGEST_SLEEP_SECONDS = 30.0  # then the clock is read again: it may have been set, or the machine suspended
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """The start of the last run (or UNSET), the next due moment, and what that was counted from."""
-
-    last: datetime
-    due: datetime
-    updated: datetime
+LONGEST_WAIT_SECONDS = 10.0  # then the wall clock is read again, as it may have been set meanwhile
 
 
-def after_run(schedule: Schedule, status: Status, began: datetime) -> Status:
-    """Return the status after a run that began then; one that began a moment early counts as due."""
-    last = max(began, status.due)
-    return Status(last=last, due=schedule.next(last), updated=last)
+class StatusFile:
+    """Keeps a timer's status over restarts, in the system's temporary folder, unless it is off."""
 
+    def __init__(self, function_name: str, *, is_on: bool) -> None:
+        app = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
+        self._path = Path(tempfile.gettempdir(), "functions-emulator", app, f"{function_name}.json")
+        self.is_on = is_on
 
-def resume(schedule: Schedule, stored: Status | None, now: datetime) -> tuple[Status, bool]:
-    """Return the status to start from, and whether an occurrence of this schedule was missed while no host ran."""
-    if stored is None:
-        return Status(last=UNSET, due=schedule.next(now), updated=now), False
-    expected = schedule.next(stored.updated)
-    if stored.due == expected:
-        return stored, now > expected
-    return resume(schedule, None, stored.updated if now <= expected else now)  # the schedule has been changed
+    def load(self) -> Status | None:
+        """Return what was saved, if it can be read."""
+        if not self.is_on:
+            return None
+        with suppress(OSError, ValueError, AttributeError, TypeError):  # never saved, by another version, or cut off
+            content = json.loads(self._path.read_text())
+            return Status(**{name: datetime.fromisoformat(moment) for name, moment in content.items()})
+        return None
 
-
-def is_monitored(schedule: Schedule, now: datetime) -> bool:
-    """Whether missed occurrences can be made up for: not where more than one falls into a minute."""
-    following, a_minute_on = schedule.next(now), now + timedelta(minutes=1)
-    return following >= a_minute_on or (schedule.period is None and schedule.next(following) >= a_minute_on)
+    def save(self, status: Status) -> None:
+        """Save the status. If that fails, only the memory of what was missed is lost."""
+        if self.is_on:
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.write_text(json.dumps(asdict(status), default=datetime.isoformat))
 
 
 class Timer:
     """A timer function and its schedule; ValueError if that is wrong or names a setting that is not set."""
 
-    def __init__(self, function: Function, settings: Mapping[str, str], runner: Runner) -> None:
-        self._function, self._runner = function, runner
+    def __init__(
+        self, function: Function, settings: Mapping[str, str], runner: Runner, *, clock: Clock | None = None
+    ) -> None:
+        self._function = function
+        self._runner = runner
+        self._clock = clock or SystemClock()
         self._schedule = parse(function.trigger.get("schedule", ""), settings)
-        self._monitored = function.trigger.get("useMonitor", True) and is_monitored(self._schedule, datetime.now(UTC))
-        key = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
-        self._file = Path(tempfile.gettempdir(), "functions-emulator", key, f"{function.name}.json")
+        wants_monitor = function.trigger.get("useMonitor", True)
+        self._file = StatusFile(function.name, is_on=wants_monitor and is_monitored(self._schedule, self._clock.now()))
+        self._status: Status | None = None
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Run the function whenever it is due until `stop` is set; a run in flight is finished."""
-        now = datetime.now(UTC)
-        status, past_due = resume(self._schedule, stored := self._load(), now)
-        if past_due or self._function.trigger.get("runOnStartup"):
-            await self.run(status if stored else replace(status, updated=UNSET), past_due=past_due)
-            status = Status(last=now, due=self._schedule.next(now), updated=now)
-        self._save(status)
+        """Run the function whenever it is due until `stop` is set; a run that is under way is waited for."""
+        jumps = JumpDetector(self._clock)
+        status = self._status = await self._start()
         log.info("%s: next run at %s", self._function.name, status.due.isoformat(" ", "seconds"))
+        looked = self._clock.now()
         while not stop.is_set():
-            now = datetime.now(UTC)
-            if now < status.due:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), min((status.due - now).total_seconds(), LONGEST_SLEEP_SECONDS))
+            if jumped := jumps.jump():
+                status = after_jump(self._schedule, status, looked=looked, jumped=jumped)
+            looked = self._clock.now()
+            if (seconds := self._seconds_until(status.due)) > 0:
+                await self._clock.wait(stop, min(seconds, LONGEST_WAIT_SECONDS))
             else:
                 await self.run(status)
-                status = after_run(self._schedule, status, now)
-                self._save(status)
+                status = after_run(self._schedule, status, began=looked)
+            if status != self._status:
+                self._status = status
+                self._file.save(status)
 
-    async def run(self, status: Status | None = None, *, past_due: bool = False) -> None:
-        """Run the function once; by hand, it is told what was stored."""
-        status = status or self._load()
-        moments = {"Last": status.last, "Next": status.due, "LastUpdated": status.updated} if status else {}
-        told = {key: moment.isoformat() for key, moment in moments.items() if self._monitored}
-        schedule = {"AdjustForDST": self._schedule.period is None}
-        asked = TimerRequest(past_due=past_due, schedule_status=told, schedule=schedule)
-        await self._runner.run(self._function, asked, lambda _: "ok")
+    def is_due(self) -> bool:
+        """Whether a run is due that has not ended; before the first due time is known, a run may be due."""
+        return self._status is None or self._seconds_until(self._status.due) <= 0
 
-    def _load(self) -> Status | None:
-        with suppress(OSError, ValueError, AttributeError, TypeError):  # never stored, not by this version, or cut off
-            content = json.loads(self._file.read_text()) if self._monitored else {}
-            return Status(**{key: datetime.fromisoformat(moment) for key, moment in content.items()})
-        return None
+    async def run(self, status: Status | None = None, *, is_past_due: bool = False) -> None:
+        """Run the function once. Without a status, for a run by hand, the function is shown the saved status."""
+        status = status or self._file.load()
+        schedule_status = {}
+        if status and self._file.is_on:
+            schedule_status = {
+                "Last": status.last.isoformat(),
+                "Next": status.due.isoformat(),
+                "LastUpdated": status.updated.isoformat(),
+            }
+        request = TimerRequest(
+            past_due=is_past_due,
+            schedule_status=schedule_status,
+            schedule={"AdjustForDST": self._schedule.period is None},
+        )
+        await self._runner.run(self._function, request, _ok)
 
-    def _save(self, status: Status) -> None:
-        if self._monitored:
-            with suppress(OSError):  # costs no more than the memory of what was missed
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.write_text(json.dumps(asdict(status), default=datetime.isoformat))
+    async def _start(self) -> Status:
+        """Run the function if the app or a missed occurrence asks for it; return the status to go on from."""
+        now = self._clock.now()
+        stored = self._file.load()
+        status, is_past_due = resume(self._schedule, stored, now)
+        if is_past_due or self._function.trigger.get("runOnStartup"):
+            shown = status if stored else replace(status, updated=UNSET)
+            await self.run(shown, is_past_due=is_past_due)
+            status = Status(last=now, due=self._schedule.next(now), updated=now)
+        self._file.save(status)
+        return status
+
+    def _seconds_until(self, due: datetime) -> float:
+        return (due - self._clock.now()).total_seconds()
+
+
+def _ok(result: object) -> str:
+    if result is not None:
+        raise RuntimeError("a timer function must return None")
+    return "ok"

@@ -2,12 +2,18 @@
 
 The words, where they are not the field's own:
 
-- *lane*: one priority's queue, with one message for each ingestion that has not finished
-- *slot*: one permitted batch start, numbered; its number is the fencing token of whatever the start writes
-- *gate*: the table row that grants slots; its *incumbent* is the process that wrote it last
-- *tick*: one firing of the dispatch timer, which uses at most one slot
-- *glimpse*: what a look into the lanes found; *turn*: the ingestion whose batch is next; *work*: that batch, marked
-- *flight*: the batch at an ingestion's cursor, from its first start until it ends, over all its attempts
-- *held*: the API has asked to wait, and the gate stays closed for all lanes
-- *sweep*: to remove a message at a lane's front that stands for no work
+- *lane*: one priority's queue, with one message for each ingestion that has not ended
+- *slot*: one permitted batch start
+- *gate*: the table row that grants slots; its *owner* wrote it last; it is *taken* and *released*
+- *token*: a value that is fresh for every write of the gate; it fences the batch that the write starts
+- *age*: a lower bound of the seconds since the gate was made; leases, back-offs and throttles are ages
+- *tick*: one firing of the dispatch timer
+- *in flight*: a batch that was started and has not ended; it *runs* (its fetch is under way) or *waits* for an attempt
+- *lease*: how long others leave a running batch alone
+- *note*: a write of the gate's age and nothing else
+- *sweep*: to remove messages at a lane's front that stand for no work
+- *throttled*: the external API has asked to wait or cannot be reached, so nothing starts
+- *paused*: a person has paused a lane
+- *upkeep*: the timer that closes, recovers and deletes what nobody else would
+- *closed*: an ended ingestion that has left the backlog for the history
 """

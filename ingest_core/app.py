@@ -5,69 +5,81 @@ itself. Wrong settings are one log line each, and every call answers 503 with th
 """
 
 import logging
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ingest_core.adapters.clock import SystemClock
-from ingest_core.api import Answer, Context, Handler, Request, problem_answer
-from ingest_core.board import board_text
-from ingest_core.dispatcher import Dispatcher
-from ingest_core.errors import InvalidSettings, Problem, StorageError
-from ingest_core.gate import RateGate
-from ingest_core.health import Health, check_health
-from ingest_core.ingestions import Ingestions
-from ingest_core.lanes import Lanes
+from ingest_core.api.messages import Answer, Request
+from ingest_core.api.routing import Context, Handler, respond, wrong_settings_answer
+from ingest_core.clock import SystemClock
+from ingest_core.dispatch.assembly import Stores, make_dispatcher, open_stores
+from ingest_core.dispatch.dispatcher import Dispatcher
+from ingest_core.dispatch.settlement import Rules
+from ingest_core.dispatch.upkeep import Upkeep
+from ingest_core.errors import InvalidSettings, StorageError
 from ingest_core.ports import Clock, Source, Storage
-from ingest_core.recovery import recover
-from ingest_core.service import Service
-from ingest_core.settings import Settings, read_settings, schedule_of, unknown_settings
-from ingest_core.settlement import Rules, Settlement
+from ingest_core.service.health import HealthCheck
+from ingest_core.service.service import Service
+from ingest_core.service.state import read_state
+from ingest_core.settings import Settings, read_settings, schedule_of, slow_schedule_message, unknown_settings
 
 log = logging.getLogger(__name__)
 
+STATE_SECONDS = 60.0
+"""While it ticks, the service logs its state this often."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Core:
+class Parts:
     """The parts of a running service, wired together."""
 
     context: Context
+    stores: Stores
     dispatcher: Dispatcher
-    ingestions: Ingestions
-    lanes: Lanes
+    upkeep: Upkeep
     storage: Storage
     source: Source
     clock: Clock
 
 
-def assemble(settings: Settings, *, storage: Storage, source: Source, clock: Clock) -> Core:
+def assemble(
+    settings: Settings,
+    *,
+    storage: Storage,
+    source: Source,
+    clock: Clock,
+    is_orphaned: Callable[[], bool] = lambda: False,
+) -> Parts:
     """Wire the service to its adapters."""
-    ingestions = Ingestions(storage.ingestions)
-    lanes = Lanes(storage.lanes)
-    interval, lease = settings.interval, settings.lease_seconds
-    gate = RateGate(storage.dispatch, clock, interval=interval, lease=lease)
-    rules = Rules(max_attempts=settings.max_attempts, interval=interval, max_retry_after=settings.max_retry_after)
-    settlement = Settlement(ingestions=ingestions, lanes=lanes, gate=gate, clock=clock, rules=rules)
-
-    async def health() -> Health:
-        return await check_health(dispatch=storage.dispatch, lanes=lanes, clock=clock, interval=interval, lease=lease)
-
-    async def board() -> str:
-        return await board_text(await health(), ingestions=ingestions, clock=clock, interval=interval)
-
-    service = Service(ingestions=ingestions, lanes=lanes, clock=clock, batch_size=settings.batch_size)
-    return Core(
-        context=Context(service=service, health=health, board=board, max_ids=settings.max_ids, interval=interval),
-        dispatcher=Dispatcher(
-            ingestions=ingestions,
-            lanes=lanes,
-            gate=gate,
-            source=source,
-            source_timeout_seconds=settings.source_timeout,
-            settlement=settlement,
+    stores = open_stores(storage, sends_events=bool(settings.ended_queue))
+    rules = Rules(
+        max_attempts=settings.max_attempts, interval=settings.interval, max_retry_after=settings.max_retry_after
+    )
+    dispatcher = make_dispatcher(
+        stores,
+        source=source,
+        clock=clock,
+        rules=rules,
+        source_timeout_seconds=settings.source_timeout,
+        lease_seconds=settings.lease_seconds,
+        max_in_flight=settings.max_in_flight,
+        is_orphaned=is_orphaned,
+    ).dispatcher
+    return Parts(
+        context=_context(settings, stores, clock),
+        stores=stores,
+        dispatcher=dispatcher,
+        upkeep=Upkeep(
+            ingestions=stores.ingestions,
+            lanes=stores.lanes,
+            backlog=stores.backlog,
+            history=stores.history,
+            closing=stores.closing,
+            gate_age=dispatcher.gate_age,
             clock=clock,
+            retention_days=settings.retention_days,
         ),
-        ingestions=ingestions,
-        lanes=lanes,
         storage=storage,
         source=source,
         clock=clock,
@@ -79,76 +91,75 @@ class App:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.schedule = schedule_of(environ)
-        self._core: Core | None = None
+        self._environ = environ
+        self._parts: Parts | None = None
         self._settings: Settings | None = None
         self._problems = ""
+        self._state_logged_at: float | None = None
         for name in unknown_settings(environ):
             log.warning("setting.unknown %s: this service has no setting of that name", name)
         try:
             self._settings = read_settings(environ)
         except InvalidSettings as error:
             self._refuse(error)
+            return
+        if message := slow_schedule_message(environ, interval=self._settings.interval):
+            log.warning("setting.slow %s", message)
 
     async def handle(self, handler: Handler, request: Request) -> Answer:
         """Answer a request, whatever happens."""
-        core = self._assembled()
-        if core is None:
-            return problem_answer(Problem(503, "A setting is wrong", f"Mend the app settings: {self._problems}."))
-        try:
-            return await handler(core.context, request)
-        except Problem as problem:
-            return problem_answer(problem)
-        except StorageError as error:
-            log.error("request.storage_unavailable error=%s", error)  # noqa: TRY400 # one line, and the trace says no more
-            return problem_answer(
-                Problem(
-                    503,
-                    "Storage cannot be reached",
-                    "Try again later: a POST may have taken effect all the same, so send its Idempotency-Key with it. "
-                    "The log of the service says what is wrong.",
-                    headers={"Retry-After": core.context.retry_after},
-                )
-            )
-        except Exception:
-            log.exception("request.failed")
-            return problem_answer(Problem(500, "Internal error", "The log of the service says what went wrong."))
+        parts = self._assembled()
+        if parts is None:
+            return wrong_settings_answer(self._problems)
+        return await respond(parts.context, handler, request)
 
     async def tick(self) -> None:
-        """Dispatch at most one batch."""
-        core = self._assembled()
-        if core is None:
+        """Dispatch: start batches while there is a reason to go on."""
+        parts = self._assembled()
+        if parts is None:
             log.error("dispatch.refused settings=%s", self._problems)
             return
         try:
-            await core.dispatcher.tick()
+            await parts.dispatcher.tick()
+            await self._log_state(parts)
         except StorageError as error:
             log.error("dispatch.storage_unavailable error=%s retry=next_tick", error)  # noqa: TRY400 # one line a tick
 
-    async def recover(self) -> None:
-        """Put lost messages back."""
-        core = self._assembled()
-        if core is None:
+    async def keep_up(self) -> None:
+        """Upkeep: recover what was lost, close what has ended, delete what is old."""
+        parts = self._assembled()
+        if parts is None:
             return
         try:
-            await recover(core.ingestions, core.lanes, core.clock)
+            report = await parts.upkeep.run()
+            log.info("upkeep.done %s", report)
         except StorageError as error:
-            log.error("recover.storage_unavailable error=%s retry=in_ten_minutes", error)  # noqa: TRY400 # as above
+            log.error("upkeep.storage_unavailable error=%s retry=in_ten_minutes", error)  # noqa: TRY400 # as above
 
     async def close(self) -> None:
-        """Let go of connections. The Functions host never asks for it; whoever ends an event loop should."""
-        if self._core:
-            await self._core.storage.close()
-            await self._core.source.close()
+        """Stop all batches and close connections. The Functions host never asks for it; whoever ends a loop should."""
+        if self._parts:
+            await self._parts.dispatcher.close()
+            await self._parts.storage.close()
+            await self._parts.source.close()
 
-    def _assembled(self) -> Core | None:
-        if self._core is None and self._settings is not None:
+    async def _log_state(self, parts: Parts) -> None:
+        now = parts.clock.monotonic()
+        if self._state_logged_at is not None and now - self._state_logged_at < STATE_SECONDS:
+            return
+        self._state_logged_at = now
+        state = await read_state(parts.stores, parts.clock, running=parts.dispatcher.running)
+        log.info("service.state %s", state)
+
+    def _assembled(self) -> Parts | None:
+        if self._parts is None and self._settings is not None:
             try:
-                self._core = _build(self._settings)
+                self._parts = _build(self._settings, self._environ)
                 log.info("service.assembled %s", _in_words(self._settings))
             except InvalidSettings as error:
                 self._settings = None
                 self._refuse(error)
-        return self._core
+        return self._parts
 
     def _refuse(self, error: InvalidSettings) -> None:
         self._problems = "; ".join(error.problems)
@@ -156,22 +167,68 @@ class App:
             log.error("setting.wrong %s", problem)
 
 
+def _context(settings: Settings, stores: Stores, clock: Clock) -> Context:
+    service = Service(
+        ingestions=stores.ingestions,
+        lanes=stores.lanes,
+        backlog=stores.backlog,
+        history=stores.history,
+        closing=stores.closing,
+        gate_table=stores.gate,
+        clock=clock,
+        batch_size=settings.batch_size,
+        interval=settings.interval,
+    )
+    health = HealthCheck(
+        gate_table=stores.gate,
+        lanes=stores.lanes,
+        clock=clock,
+        interval=settings.interval,
+        lease=settings.lease_seconds,
+    )
+    return Context(
+        service=service, health=health.look, clock=clock, max_ids=settings.max_ids, interval=settings.interval
+    )
+
+
 def _in_words(settings: Settings) -> str:
     """What an operator wants to be sure of; a URL and headers may hold keys."""
     return (
         f"source={settings.source} interval_seconds={settings.interval:g} lease_seconds={settings.lease_seconds:g}"
-        f" batch_size={settings.batch_size}"
+        f" batch_size={settings.batch_size} max_in_flight={settings.max_in_flight}"
+        f" retention_days={settings.retention_days}"
     )
 
 
-def _build(settings: Settings) -> Core:
+def _build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     """Make the adapters of a deployed service. Raises `InvalidSettings`."""
-    from ingest_core.adapters.azure import AzureStorage  # noqa: PLC0415 # 0.3 s that the answer to a wrong setting need not wait for
-    from ingest_core.adapters.sources import make_source  # noqa: PLC0415 # as above
+    # Imported here: they take 0.3 s that the answer to a wrong setting need not wait for.
+    from ingest_core.source.choose import make_source  # noqa: PLC0415 # as said above
+    from ingest_core.storage.azure import AzureStorage  # noqa: PLC0415 # as said above
+    from ingest_core.storage.connection import read_connection  # noqa: PLC0415 # as said above
 
     clock = SystemClock()
-    try:
-        storage = AzureStorage(settings.connection_string)
-    except ValueError:
-        raise InvalidSettings(["AzureWebJobsStorage: is not a connection string of a storage account"]) from None
-    return assemble(settings, storage=storage, source=make_source(settings, clock), clock=clock)
+    storage = AzureStorage(read_connection(environ), ended_queue=settings.ended_queue)
+    source = make_source(
+        name=settings.source,
+        batch_size=settings.batch_size,
+        timeout_seconds=settings.source_timeout,
+        delay_seconds=settings.source_delay,
+        url_template=settings.source_url,
+        headers=settings.source_headers,
+        environ=environ,
+        clock=clock,
+    )
+    return assemble(settings, storage=storage, source=source, clock=clock, is_orphaned=_orphan_check())
+
+
+def _orphan_check() -> Callable[[], bool]:
+    """Return the question whether the host of this worker is gone.
+
+    A killed host leaves its Python worker running, which then has another parent. A process whose command line names no
+    worker ID is no worker, and so nobody's orphan.
+    """
+    if not any(word.lower().startswith(("--workerid", "--functions-worker-id")) for word in sys.argv):
+        return lambda: False
+    parent = os.getppid()
+    return lambda: os.getppid() != parent

@@ -1,21 +1,26 @@
-"""Every error that the service raises on purpose; each says what the caller should do.
+"""Every error that the service raises on purpose. The domain knows no HTTP: `api` turns these into answers.
 
 IngestError
-├── InvalidSettings      mend the app settings that it names
-├── Problem              send the answer that it describes
+├── InvalidSettings          fix the app settings that it names
+├── RequestRefused           the caller asked for something that cannot be done
+│   ├── UnknownIngestion         no ingestion has this ID
+│   ├── KeyReused                the idempotency key belongs to a list with other values
+│   ├── NotEnded                 wait until the ingestion has ended
+│   ├── AlreadyEnded             it is too late to change the ingestion
+│   └── NothingToRetry           every ID has its data or a final error
+├── UnreadableRow            a stored row cannot be decoded; it says which one and why
 ├── StorageError
-│   ├── StorageUnavailable   try again later; the call may have taken effect all the same
-│   ├── NotFound             the row or message does not exist
-│   ├── AlreadyExists        the row exists: read it
-│   └── Changed              somebody else wrote the row: read it again
+│   ├── StorageUnavailable       try again later; the call may have taken effect all the same
+│   ├── NotFound                 the row or message does not exist
+│   ├── AlreadyExists            the row exists: read it
+│   └── Changed                  somebody else wrote the row: read it again
 └── SourceError
-    ├── ItemRejected         final for this ID: record it
-    ├── AttemptFailed        costs the batch an attempt
-    └── SourceUnavailable    costs nothing: hold the gate, then try again
+    ├── ItemRejected             final for this ID: record it
+    ├── AttemptFailed            the attempt failed; another one may succeed
+    └── SourceUnavailable        throttle the gate, then try again; the batch is not to blame
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 
 class IngestError(Exception):
@@ -30,31 +35,36 @@ class InvalidSettings(IngestError):
         self.problems = tuple(problems)
 
 
-class Problem(IngestError):
-    """A request that gets an error answer (RFC 9457).
+class RequestRefused(IngestError):
+    """The caller asked for something that cannot be done."""
 
-    `errors` are `{"pointer": <JSON pointer, RFC 6901>, "detail": <text>}`; `headers` are the answer's own.
-    """
 
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        detail: str,
-        *,
-        errors: Sequence[dict[str, str]] = (),
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.errors = tuple(errors)
-        self.headers = headers
+class UnknownIngestion(RequestRefused):
+    """No ingestion has this ID."""
+
+
+class KeyReused(RequestRefused):
+    """The idempotency key was first used for a list with other IDs, another priority or another label."""
+
+
+class NotEnded(RequestRefused):
+    """The ingestion has not ended yet, and what was asked for needs its end."""
+
+
+class AlreadyEnded(RequestRefused):
+    """The ingestion has ended, or its end was asked for, so it can no longer be changed."""
+
+
+class NothingToRetry(RequestRefused):
+    """Every ID of the ingestion has its data or a final error."""
+
+
+class UnreadableRow(IngestError):
+    """A stored row cannot be decoded: it was edited by hand, or written by another version."""
 
 
 class StorageError(IngestError):
-    """A storage call that did not do what was asked."""
+    """A storage call did not do what it was asked to."""
 
 
 class StorageUnavailable(StorageError):
@@ -82,11 +92,11 @@ class ItemRejected(SourceError):
 
 
 class AttemptFailed(SourceError):
-    """The API answered, but not with the item: it costs the batch an attempt."""
+    """The API answered without the item, or not in time: the attempt has failed."""
 
 
 class SourceUnavailable(SourceError):
-    """The API cannot be reached or asks to wait; nothing is held against the batch.
+    """The API cannot be reached or asks to wait. The batch is not to blame, so no failure is counted.
 
     `retry_after_seconds` is what the API asked for, if it did.
     """

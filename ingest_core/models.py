@@ -1,19 +1,30 @@
 """The nouns of the service: frozen values that every layer shares.
 
-A batch only moves forward (`yet_to_start → triggered → completed | failed`), and the batches of an ingestion run
-strictly in order. So a cursor, the flight of its batch and a bitmap of the failed ones give the status of every batch,
-and the transitions below are the only ways in which an ingestion changes.
+A batch moves forward only (`yet_to_start → triggered → completed | failed | cancelled`). Batches start in order but may
+end in any order, so an ingestion holds how many were ever started and which of those have not ended. The status of
+every batch follows from these two. The methods that return a new `Ingestion` are the only ways in which it changes.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from struct import pack
 from uuid import UUID
+
+from ingest_core.errors import AlreadyEnded
+
+MAX_IN_FLIGHT_PER_INGESTION = 32
+"""With so many batches in flight an ingestion starts no further one, so that its row stays small."""
+
+MAX_ERROR_BYTES = 200
+"""What the JSON of an error text may take in the ingestion row."""
 
 
 class Priority(StrEnum):
-    """A lane. Declared in dispatch order: a lane is served only while all the lanes before it are empty."""
+    """A lane. Declared in dispatch order: a lane is served only if no lane before it has a batch that may start."""
 
     HIGH = "HIGH"
     MEDIUM = "MEDIUM"
@@ -21,36 +32,66 @@ class Priority(StrEnum):
 
 
 class Status(StrEnum):
-    """Where an ingestion or a batch stands; the last two are final."""
+    """Where an ingestion or a batch stands; the last three are final."""
 
     YET_TO_START = "yet_to_start"
     TRIGGERED = "triggered"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRequest:
+    """A validated list. IDs keep their order and their duplicates."""
+
+    ids: Sequence[int]
+    priority: Priority
+    label: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Equal for requests with equal values, however their JSON was written."""
+        packed = pack(f"<{len(self.ids)}I", *self.ids)
+        label = f"{self.label}\0" if self.label else ""
+        return hashlib.sha256(f"{self.priority}\0{label}".encode() + packed).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flight:
-    """The batch at the cursor, from its first start until it ends.
+    """A batch that was started and has not ended. It is *running* while its fetch is under way, else it *waits*."""
 
-    `attempts` counts its starts, `failures` those that its IDs are to blame for; a start that a crash cut off is an
-    attempt and no failure. `held_until` is set while the external API has asked to wait.
-    """
-
-    triggered_at: datetime
-    attempts: int = 1
+    index: int
+    #: The gate's token for the latest start: only the process that holds it may end the batch.
+    token: str
+    running: bool
+    #: Gate age of the latest start, and for how many seconds of gate time its process is taken to be alive.
+    age: float
+    lease: float
+    #: The wall clock at the latest start; for people.
+    started_at: datetime
+    #: Starts at which something was sent.
+    attempts: int
+    #: Attempts that failed and count; the batch fails with `INGEST_MAX_ATTEMPTS` of them.
     failures: int = 0
+    #: Starts since anybody recorded how one ended. A batch that kills its host raises it for ever.
+    unrecorded: int = 0
+    #: Gate age before which a waiting batch is left alone.
+    not_before: float = 0.0
     error: str = ""
-    held_until: datetime | None = None
+
+    def is_abandoned(self, age: float) -> bool:
+        """Whether the process that runs the batch is known to be gone at this gate age."""
+        return self.running and age - self.age >= self.lease
+
+    def may_start(self, age: float) -> bool:
+        """Whether another attempt may start at this gate age."""
+        return self.is_abandoned(age) if self.running else age >= self.not_before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingestion:
-    """An accepted request, without its IDs.
-
-    `finished_batches` is the cursor; `failed` the bitmap of the failed ones among them; `error_count` the number of IDs
-    that ended with an error. `slot` is the fencing token of the latest start of any of its batches.
-    """
+    """An accepted list, without its IDs."""
 
     ingestion_id: UUID
     priority: Priority
@@ -59,12 +100,25 @@ class Ingestion:
     id_count: int
     batch_size: int
     digest: str
+    label: str = ""
+    #: Counts changes of priority: a message of an older generation is stale.
+    generation: int = 0
+    #: Whether the message of this generation is known to be in its queue.
+    is_queued: bool = True
+    #: The first ingestion of a chain of retries, if this is a retry; and how many retries the first one has.
     retry_of: UUID | None = None
-    finished_batches: int = 0
+    retries: int = 0
+    #: Batches that were ever started; those of them that have not ended; bitmap of the failed ones.
+    started_batches: int = 0
+    in_flight: tuple[Flight, ...] = ()
     failed: bytes = b""
+    #: Batches that were started and then cancelled before they had ended.
+    cancelled_batches: tuple[int, ...] = ()
+    #: IDs that ended with an error instead of data.
     error_count: int = 0
-    slot: int = 0
-    flight: Flight | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str = ""
+    ended_at: datetime | None = None
 
     @property
     def batch_count(self) -> int:
@@ -72,16 +126,53 @@ class Ingestion:
         return -(-self.id_count // self.batch_size)
 
     @property
-    def finished(self) -> bool:
-        """Whether every batch has ended."""
-        return self.finished_batches >= self.batch_count
+    def has_ended(self) -> bool:
+        """Whether every batch has ended, or nothing of a cancelled ingestion is in flight."""
+        everything_started = self.started_batches >= self.batch_count
+        return not self.in_flight and (everything_started or self.cancel_requested_at is not None)
 
     @property
     def status(self) -> Status:
         """The status of the whole."""
-        if self.finished:
-            return Status.FAILED if any(self.failed) else Status.COMPLETED
-        return Status.TRIGGERED if self.finished_batches or self.flight else Status.YET_TO_START
+        if not self.has_ended:
+            return Status.TRIGGERED if self.started_batches else Status.YET_TO_START
+        if self.cancelled_count:
+            return Status.CANCELLED
+        return Status.FAILED if any(self.failed) else Status.COMPLETED
+
+    @property
+    def failed_count(self) -> int:
+        """How many batches have failed."""
+        return sum(byte.bit_count() for byte in self.failed)
+
+    @property
+    def cancelled_count(self) -> int:
+        """How many batches were cancelled."""
+        never_started = self.batch_count - self.started_batches if self.cancel_requested_at else 0
+        return never_started + len(self.cancelled_batches)
+
+    @property
+    def completed_count(self) -> int:
+        """How many batches have completed."""
+        return self.started_batches - len(self.in_flight) - self.failed_count - len(self.cancelled_batches)
+
+    @property
+    def batches_to_start(self) -> int:
+        """How many starts are needed at least until the ingestion has ended."""
+        if self.cancel_requested_at:
+            return 0
+        return self.batch_count - self.started_batches + sum(not flight.running for flight in self.in_flight)
+
+    @property
+    def first_open_batch(self) -> int:
+        """The first batch that has not ended; the batch count if all have."""
+        if self.has_ended:
+            return self.batch_count
+        return min((flight.index for flight in self.in_flight), default=self.started_batches)
+
+    def flight(self, index: int) -> Flight | None:
+        """The batch in flight with this index."""
+        return next((flight for flight in self.in_flight if flight.index == index), None)
 
     def batch_failed(self, index: int) -> bool:
         """Whether one batch has failed for good."""
@@ -90,75 +181,170 @@ class Ingestion:
 
     def batch_status(self, index: int) -> Status:
         """The status of one batch."""
-        if index < self.finished_batches:
-            return Status.FAILED if self.batch_failed(index) else Status.COMPLETED
-        if index == self.finished_batches and self.flight:
+        if index >= self.started_batches:
+            return Status.CANCELLED if self.cancel_requested_at else Status.YET_TO_START
+        if self.flight(index):
             return Status.TRIGGERED
-        return Status.YET_TO_START
+        if index in self.cancelled_batches:
+            return Status.CANCELLED
+        return Status.FAILED if self.batch_failed(index) else Status.COMPLETED
 
-    def triggered(self, *, slot: int, at: datetime) -> "Ingestion":
-        """The cursor's batch is about to start in this slot."""
-        before = self.flight
-        flight = (
-            replace(before, attempts=before.attempts + 1, triggered_at=at, held_until=None)
-            if before
-            else Flight(triggered_at=at)
+    def batch_that_may_start(self, age: float, *, running_here: frozenset[int] = frozenset()) -> int | None:
+        """The first batch that may start at this gate age; `running_here` are known to be alive in this process."""
+        if self.cancel_requested_at:
+            return None
+        for flight in self.in_flight:
+            if flight.index not in running_here and flight.may_start(age):
+                return flight.index
+        all_started = self.started_batches >= self.batch_count
+        if all_started or len(self.in_flight) >= MAX_IN_FLIGHT_PER_INGESTION:
+            return None
+        return self.started_batches
+
+    def batch_started(self, index: int, *, token: str, age: float, lease: float, at: datetime) -> "Ingestion":
+        """The batch is about to be sent."""
+        before = self.flight(index)
+        flight = Flight(
+            index=index,
+            token=token,
+            running=True,
+            age=age,
+            lease=lease,
+            started_at=at,
+            attempts=before.attempts + 1 if before else 1,
+            failures=before.failures if before else 0,
+            unrecorded=before.unrecorded + 1 if before else 1,
+            error=before.error if before else "",
         )
-        return replace(self, slot=slot, flight=flight)
+        return replace(self._with(flight), started_batches=max(self.started_batches, index + 1))
 
-    def given_up(self) -> "Ingestion":
-        """Nothing was sent in the end, so the start does not count."""
-        flight = self._in_flight()
-        return replace(self, flight=replace(flight, attempts=flight.attempts - 1))
+    def start_undone(self, index: int, token: str, *, was_sent: bool) -> "Ingestion | None":
+        """The start came to nothing: it counts only if something was sent. None if the batch is another process's."""
+        flight = self._running(index, token)
+        if flight is None:
+            return None
+        attempts = flight.attempts if was_sent else flight.attempts - 1
+        return self._waits(replace(flight, attempts=attempts))
 
-    def attempt_failed(self, error: str) -> "Ingestion":
-        """The start came to nothing because of the batch's IDs; it is tried again in a new slot."""
-        flight = self._in_flight()
-        return replace(self, flight=replace(flight, failures=flight.failures + 1, error=error))
+    def attempt_failed(
+        self, index: int, token: str, *, error: str, counts: bool, not_before: float
+    ) -> "Ingestion | None":
+        """The attempt failed, and another one may start later. None if the batch is another process's."""
+        flight = self._running(index, token)
+        if flight is None:
+            return None
+        failures = flight.failures + 1 if counts else flight.failures
+        return self._waits(replace(flight, failures=failures, error=cut_error(error), not_before=not_before))
 
-    def held(self, error: str, *, until: datetime) -> "Ingestion":
-        """The start came to nothing because the API asked to wait: the attempt is not counted."""
-        flight = self._in_flight()
-        return replace(self, flight=replace(flight, attempts=flight.attempts - 1, error=error, held_until=until))
+    def throttled(self, index: int, token: str, *, error: str) -> "Ingestion | None":
+        """The API asked to wait, so the attempt does not count. None if the batch is another process's."""
+        flight = self._running(index, token)
+        if flight is None:
+            return None
+        return self._waits(replace(flight, attempts=flight.attempts - 1, error=cut_error(error)))
 
-    def batch_ended(self, *, failed: bool, error_count: int = 0) -> "Ingestion":
-        """The cursor's batch has ended, so many of its IDs with an error, and the cursor moves on."""
-        bitmap = bytearray(self.failed)
-        if failed:
-            byte, bit = divmod(self.finished_batches, 8)
-            bitmap.extend(bytes(max(0, byte + 1 - len(bitmap))))
-            bitmap[byte] |= 1 << bit
+    def batch_ended(self, index: int, token: str, *, has_failed: bool, error_count: int) -> "Ingestion | None":
+        """The batch has ended. None if it is not this start's to end."""
+        flight = self.flight(index)
+        if flight is None or flight.token != token:
+            return None
+        failed = bytearray(self.failed)
+        if has_failed:
+            byte, bit = divmod(index, 8)
+            failed.extend(bytes(max(0, byte + 1 - len(failed))))
+            failed[byte] |= 1 << bit
+        return replace(self._without(index), failed=bytes(failed), error_count=self.error_count + error_count)
+
+    def cancelled(self, *, reason: str, at: datetime) -> "Ingestion":
+        """Whatever is not running is cancelled; what runs will end. Repeating it changes nothing.
+
+        Raises `AlreadyEnded` if it has completed or failed.
+        """
+        if self.cancel_requested_at:
+            return self
+        if self.has_ended:
+            raise AlreadyEnded(f"the ingestion is {self.status}")
+        waiting = tuple(flight.index for flight in self.in_flight if not flight.running)
         return replace(
             self,
-            finished_batches=self.finished_batches + 1,
-            failed=bytes(bitmap),
-            error_count=self.error_count + error_count,
-            flight=None,
+            cancel_requested_at=at,
+            cancel_reason=reason,
+            in_flight=tuple(flight for flight in self.in_flight if flight.running),
+            cancelled_batches=self.cancelled_batches + waiting,
         )
 
-    def _in_flight(self) -> Flight:
-        if self.flight is None:
-            raise ValueError(f"no batch of ingestion {self.ingestion_id} is in flight")
-        return self.flight
+    def abandoned_batches_cancelled(self, *, age: float) -> "Ingestion | None":
+        """Batches of a cancelled ingestion whose processes are gone will never end. None if there are none."""
+        gone = tuple(flight.index for flight in self.in_flight if flight.is_abandoned(age))
+        if not gone or not self.cancel_requested_at:
+            return None
+        left = tuple(flight for flight in self.in_flight if flight.index not in gone)
+        return replace(self, in_flight=left, cancelled_batches=self.cancelled_batches + gone)
+
+    def moved(self, priority: Priority, *, at: datetime) -> "Ingestion":
+        """It goes to the back of another lane, where its message is not yet. Raises `AlreadyEnded`."""
+        if self.has_ended or self.cancel_requested_at:
+            raise AlreadyEnded("the ingestion has ended, or a cancel was asked for")
+        return replace(self, priority=priority, generation=self.generation + 1, is_queued=False, queued_at=at)
+
+    def queued(self, generation: int, *, at: datetime) -> "Ingestion | None":
+        """The message of this generation is in its queue. None if it has moved since, or has ended."""
+        if self.has_ended or self.generation != generation:
+            return None
+        return replace(self, is_queued=True, queued_at=at)
+
+    def with_end(self, at: datetime) -> "Ingestion":
+        """The same, with the time of its end if it has just ended. Whoever writes a change applies this last."""
+        return replace(self, ended_at=at) if self.has_ended and self.ended_at is None else self
+
+    def _running(self, index: int, token: str) -> Flight | None:
+        flight = self.flight(index)
+        return flight if flight and flight.running and flight.token == token else None
+
+    def _waits(self, flight: Flight) -> "Ingestion":
+        """The batch waits for another attempt, or is cancelled if its ingestion is."""
+        if self.cancel_requested_at is None:
+            return self._with(replace(flight, running=False, unrecorded=0))
+        return replace(self._without(flight.index), cancelled_batches=(*self.cancelled_batches, flight.index))
+
+    def _with(self, flight: Flight) -> "Ingestion":
+        others = self._without(flight.index).in_flight
+        return replace(self, in_flight=tuple(sorted((*others, flight), key=lambda each: each.index)))
+
+    def _without(self, index: int) -> "Ingestion":
+        return replace(self, in_flight=tuple(flight for flight in self.in_flight if flight.index != index))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What became of one ID: its JSON text in `data`, or why there is none in `error`."""
+    """What became of one ID: its JSON text in `data`, or why there is none in `error`.
+
+    `is_final` is false for the IDs of a failed batch that another attempt might have delivered.
+    """
 
     item_id: int
     data: str = ""
     error: str = ""
+    is_final: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRecord:
-    """How a batch ended; written once, never changed."""
+    """How a batch ended; written once, never changed. `token` is the start that ended it."""
 
     index: int
     status: Status
     attempts: int
     triggered_at: datetime
     completed_at: datetime
+    token: str = ""
     error: str = ""
-    items: Sequence[Item] = field(default=())
+    items: Sequence[Item] = ()
+
+
+def cut_error(text: str) -> str:
+    """An error text that can be stored, and whose JSON takes at most 200 bytes."""
+    text = text.encode(errors="replace").decode()  # half of a surrogate pair cannot be written as UTF-8
+    while len(json.dumps(text)) > MAX_ERROR_BYTES:
+        text = text[: max(1, len(text) * 3 // 4)]
+    return text

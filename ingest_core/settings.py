@@ -1,27 +1,37 @@
 """The app settings: read once, from a mapping, with every problem reported at once.
 
-A wrong setting never raises at import, as the Functions host would then answer 404 to everything: the caller keeps the
-problems and reports them on every call.
+A wrong setting never raises at import, because the Functions host would then answer 404 to everything. The caller keeps
+the problems and reports them on every call.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from math import ceil
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from ingest_core.errors import InvalidSettings
-from ingest_core.source_request import check_url_template, parse_headers
+from ingest_core.models import Priority
+from ingest_core.schedule import is_schedule, longest_gap_seconds
+from ingest_core.source.request import HTTP, SIMULATED, check_source_name, check_url_template, parse_headers
 
 DEFAULT_SCHEDULE = "*/5 * * * * *"
+FAST_SCHEDULE = "*/1 * * * * *"
+"""The schedule for intervals below five seconds, if none is set."""
 
-_MONTHS = " january february march april may june july august september october november december"
-_DAYS = " sunday monday tuesday wednesday thursday friday saturday"
-_SCHEDULE_FIELDS = ((0, 59, ""), (0, 59, ""), (0, 23, ""), (1, 31, ""), (1, 12, _MONTHS), (0, 6, _DAYS))
-"""The least and the largest number in each NCRONTAB field, and its names: any beginning of one stands for it."""
+_OWN_QUEUES = [f"ingest-{lane.lower()}{end}" for lane in Priority for end in ("", "-poison")]
+_LEAST_LEASE_MARGIN, _DEFAULT_LEASE_MARGIN = 2, 15
+_FEWEST_IN_FLIGHT, _MOST_IN_FLIGHT = 2, 16
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _source_name(text: str) -> str:
+    if problem := check_source_name(text):
+        raise ValueError(problem)
+    return text
 
 
 def _headers(text: str) -> str:
@@ -35,59 +45,82 @@ def _url_template(text: str) -> str:
     return text
 
 
+def _queue_name(text: str) -> str:
+    if not re.fullmatch(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*", text):
+        raise ValueError("must be a queue name: 3 to 63 lower-case letters, digits and single hyphens between them")
+    if text in _OWN_QUEUES:
+        raise ValueError("must not be one of the service's own queues; choose another name")
+    return text
+
+
 class Settings(BaseModel):
-    """What can be set, by the name of the app setting, with its default and range; times are in seconds."""
+    """What can be set, by the name of the app setting, with its default and range. Times are in seconds.
+
+    The module of the storage connection reads and judges `AzureWebJobsStorage` and the settings that begin with it.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
-    connection_string: str = Field(alias="AzureWebJobsStorage")
+    connection_string: str = Field("", alias="AzureWebJobsStorage")
     interval: Seconds = Field(5, alias="INGEST_INTERVAL_SECONDS", ge=0.1, le=3600)
     batch_size: int = Field(3, alias="INGEST_BATCH_SIZE", ge=1, le=100)
     max_ids: int = Field(100_000, alias="INGEST_MAX_IDS", ge=1, le=200_000)
     max_attempts: int = Field(5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=20)
-    source: Literal["simulated", "http"] = Field("simulated", alias="INGEST_SOURCE")
+    source: Annotated[str, AfterValidator(_source_name)] = Field(SIMULATED, alias="INGEST_SOURCE")
     source_delay: Seconds = Field(0.1, alias="INGEST_SOURCE_DELAY_SECONDS", ge=0, le=3600)
     source_url: Annotated[str, AfterValidator(_url_template)] = Field("", alias="INGEST_SOURCE_URL")
     source_headers: Annotated[str, AfterValidator(_headers)] = Field("", alias="INGEST_SOURCE_HEADERS")
     source_timeout: Seconds = Field(10, alias="INGEST_SOURCE_TIMEOUT_SECONDS", ge=0.1, le=300)
-    lease: Seconds = Field(0, alias="INGEST_LEASE_SECONDS", ge=0, le=86_400)
+    set_lease: Seconds | None = Field(None, alias="INGEST_LEASE_SECONDS", le=86_400)
+    set_max_in_flight: int | None = Field(None, alias="INGEST_MAX_IN_FLIGHT", ge=1, le=_MOST_IN_FLIGHT)
     max_retry_after: Seconds = Field(3600, alias="INGEST_MAX_RETRY_AFTER_SECONDS", ge=1, le=86_400)
+    retention_days: int = Field(30, alias="INGEST_RETENTION_DAYS", ge=0, le=3650)
+    ended_queue: Annotated[str, AfterValidator(_queue_name)] = Field("", alias="INGEST_ENDED_QUEUE")
 
-    @field_validator("lease")
+    @field_validator("set_lease")
     @classmethod
-    def _outlasts_a_batch(cls, lease: float, known: ValidationInfo) -> float:
-        """Judge it by what was declared before and is valid: a wrong setting hides no other one's problem."""
-        least = known.data.get("interval", 0.1) + known.data.get("source_timeout", 0.1) + 2
-        if lease and lease < least:
+    def _outlasts_a_fetch(cls, lease: float | None, known: ValidationInfo) -> float | None:
+        """Compare with the source timeout only if that is valid, so that one wrong setting does not hide another."""
+        least = known.data.get("source_timeout", 0.1) + _LEAST_LEASE_MARGIN
+        if lease is not None and lease < least:
             raise ValueError(
-                "must be at least INGEST_INTERVAL_SECONDS + INGEST_SOURCE_TIMEOUT_SECONDS + 2"
-                f" = {least:g}, or a second host could take a batch that still runs"
+                f"must be at least INGEST_SOURCE_TIMEOUT_SECONDS + {_LEAST_LEASE_MARGIN} = {least:g},"
+                " or another process could start a batch that is still running"
             )
         return lease
 
     @property
     def lease_seconds(self) -> float:
-        """How long nobody else may take the gate after a take."""
-        return self.lease or self.interval + self.source_timeout + 5
+        """How long other processes leave a started batch alone: the source timeout + 15 unless it is set."""
+        return self.source_timeout + _DEFAULT_LEASE_MARGIN if self.set_lease is None else self.set_lease
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many batches may run at once in one process: as many as the source timeout can keep running, + 1."""
+        if self.set_max_in_flight is not None:
+            return self.set_max_in_flight
+        # Rounded first, because 0.7 / 0.1 and the like are not exact in binary.
+        running = ceil(round(self.source_timeout / self.interval, 9))
+        return min(max(_FEWEST_IN_FLIGHT, running + 1), _MOST_IN_FLIGHT)
 
 
 NAMES = ("INGEST_SCHEDULE", *(str(field.alias) for field in Settings.model_fields.values()))
-"""All that is read of the app settings."""
+"""The names of all settings that are read here."""
 
 
 def read_settings(values: Mapping[str, str]) -> Settings:
     """Read the settings; an empty value counts as unset. Raises `InvalidSettings` with every problem."""
-    # Each is asked for: Windows finds a variable in whatever case, but lists all of them in upper case.
+    # Each name is looked up: Windows finds a variable in whatever case, but lists all of them in upper case.
     given = {name: text for name in NAMES if (text := values.get(name, "").strip())}
     problems = []
-    if not _is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
+    if not is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
         problems.append(f"INGEST_SCHEDULE: must be five or six NCRONTAB fields, like {DEFAULT_SCHEDULE}")
     source, url = given.get("INGEST_SOURCE"), given.get("INGEST_SOURCE_URL")
-    if source == "http" and not url:
+    if source == HTTP and not url:
         problems.append("INGEST_SOURCE_URL: must be set when INGEST_SOURCE is http")
-    if url and not source:  # made-up items would be taken for the API's
+    if url and not source:  # simulated items would be taken for the API's
         problems.append(
-            "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is: to http, or to simulated to leave it out"
+            "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is set: to http, or to simulated to ignore the URL"
         )
     try:
         settings = Settings.model_validate(given)
@@ -99,43 +132,46 @@ def read_settings(values: Mapping[str, str]) -> Settings:
 
 
 def unknown_settings(values: Mapping[str, str]) -> list[str]:
-    """Names that look like ours and are not: misspelt ones, most likely."""
+    """Return names that begin like ours and are not: most likely they are misspelt."""
     return sorted(name for name in values if name.upper().startswith("INGEST_") and name not in NAMES)
 
 
 def schedule_of(values: Mapping[str, str]) -> str:
-    """The dispatch timer's NCRONTAB expression; the default where the given one cannot be meant as one."""
+    """Return the dispatch timer's NCRONTAB expression. Never raises, because it is needed at import.
+
+    If none is set, or a wrong one, it follows the interval: every five seconds from an interval of five seconds on,
+    else every second.
+    """
     text = values.get("INGEST_SCHEDULE", "").strip()
-    return text if _is_schedule(text) else DEFAULT_SCHEDULE
+    if is_schedule(text):
+        return text
+    try:
+        interval = float(values.get("INGEST_INTERVAL_SECONDS", "").strip() or 5)
+    except ValueError:
+        return DEFAULT_SCHEDULE
+    return FAST_SCHEDULE if interval < 5 else DEFAULT_SCHEDULE
 
 
-def _is_schedule(text: str) -> bool:
-    """Whether the host would take it: one that it refuses would leave the service without its timer."""
-    fields = [field for field in text.split(" ") if field]
-    return len(fields) in (5, 6) and all(map(_is_field, fields, _SCHEDULE_FIELDS[-len(fields) :]))
+def slow_schedule_message(values: Mapping[str, str], *, interval: float) -> str | None:
+    """Return one line for the log if `INGEST_SCHEDULE` is slower than the interval needs, or `None`.
 
-
-def _is_field(text: str, limits: tuple[int, int, str]) -> bool:
-    for item in text.split(","):
-        span, slash, step = item.partition("/")
-        if not re.fullmatch("[+-]?[0-9]{1,9}" if slash else "", step):
-            return False
-        if span != "*" and not all(_is_value(end, limits) for end in span.split("-", 1)):
-            return False
-    return True
-
-
-def _is_value(text: str, limits: tuple[int, int, str]) -> bool:
-    least, most, names = limits
-    if re.fullmatch("[0-9]{1,9}", text):
-        return least <= int(text) <= most
-    return bool(text) and f" {text.lower()}" in names
+    A tick ends when nothing is running and the next slot is more than a second away. So the next tick must come before
+    that slot is due, and the longest gap between two ticks must not exceed the interval. NCRONTAB has no gap below one
+    second, and does not need one: with an interval of a second or less, the tick goes on from slot to slot.
+    """
+    text = values.get("INGEST_SCHEDULE", "").strip()
+    if not is_schedule(text):
+        return None
+    gap = longest_gap_seconds(text)
+    if gap <= max(interval, 1):
+        return None
+    return (
+        f"INGEST_SCHEDULE: leaves gaps of at least {gap} s between two ticks, but a batch may start every"
+        f" {interval:g} s, so slots stay unused; remove the setting, or set a faster schedule"
+    )
 
 
 def _problem(entry: ErrorDetails) -> str:
-    """Name and message of one error, in a line that says what the value must be."""
-    if entry["type"] == "missing":
-        message = "must be set, to the connection string of a storage account"
-    else:
-        message = entry["msg"].removeprefix("Value error, ").replace("Input should", "must").partition(", unable")[0]
+    """Return the name and the message of one error, in a line that says what the value must be."""
+    message = entry["msg"].removeprefix("Value error, ").replace("Input should", "must").partition(", unable")[0]
     return f"{entry['loc'][0]}: {message}"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from devtools.azurite import Azurite, azurite
 from tests.support.hosts import func_version, hosts_present
-from tests.support.processes import Azurite, azurite
 
 settings.register_profile("no_clock", deadline=None)  # how long an example takes says nothing on a shared machine
 settings.load_profile("no_clock")

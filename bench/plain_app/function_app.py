@@ -7,9 +7,9 @@ import os
 import azure.functions as func
 
 from bench.plain_app.plain import PlainDesign, Unknown
-from ingest_core.adapters.azure_connection import DEVELOPMENT_STORAGE
-from ingest_core.contract import parse_request
-from ingest_core.errors import Problem
+from ingest_core.api.bodies import parse_request
+from ingest_core.api.problems import Problem
+from ingest_core.storage.connection_string import DEVELOPMENT_STORAGE
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 given = os.environ["AzureWebJobsStorage"]  # noqa: SIM112 # the host's own spelling
@@ -33,7 +33,7 @@ async def ingest(req: func.HttpRequest) -> func.HttpResponse:
     try:
         request = parse_request(req.get_body(), max_ids=100_000)
     except Problem as problem:
-        return func.HttpResponse(str(problem), status_code=problem.status)
+        return func.HttpResponse(problem.detail, status_code=problem.kind.status)
     ingestion_id = await (await ready()).accept(list(request.ids), request.priority.value)
     return func.HttpResponse(json.dumps({"ingestion_id": ingestion_id}), status_code=202, mimetype="application/json")
 

@@ -14,8 +14,8 @@ from azure.core.exceptions import ResourceExistsError
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
-from ingest_core.adapters.azure import QUEUE_API_VERSION
-from ingest_core.adapters.azure_connection import Connect, connect
+from ingest_core.storage.azure import QUEUE_API_VERSION
+from ingest_core.storage.transport import Connect, connect
 
 BATCH_SIZE = 3
 ROWS_AT_ONCE = 100

@@ -11,9 +11,9 @@ from bench.counting import Calls
 from bench.loader import drive
 from bench.plain_app.plain import PlainDesign, Unknown
 from bench.service import Service, service_on
-from ingest_core import api
-from ingest_core.dispatcher import Tick
-from tests.support.processes import Azurite, azurite
+from devtools.azurite import Azurite, azurite
+from ingest_core.api import handlers as api
+from ingest_core.dispatch.dispatcher import Tick
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,9 @@ def seen(status: object) -> object:
 
 async def finish_ours(service: Service, body: bytes) -> object:
     """Accept and work off by the service."""
-    accepted = json.loads((await api.ingest(service.core.context, api.Request(method="POST", body=body))).body)
-    while await service.core.dispatcher.tick() is Tick.STARTED:
-        continue
-    return json.loads((await api.status(service.core.context, api.Request(path=accepted))).body)
+    accepted = json.loads((await api.ingest(service.parts.context, api.Request(method="POST", body=body))).body)
+    assert await service.parts.dispatcher.tick() is Tick.IDLE
+    return json.loads((await api.status(service.parts.context, api.Request(path=accepted))).body)
 
 
 async def finish_plain(plain: PlainDesign, ids: list[int]) -> object:

@@ -1,5 +1,6 @@
 """Tests of what a request may look like, row by row."""
 
+import hashlib
 import json
 import re
 import time
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_core import contract
-from ingest_core.contract import MAX_BODY_BYTES, check_idempotency_key, parse_request
-from ingest_core.errors import Problem
+from ingest_core.api import bodies as contract
+from ingest_core.api.bodies import idempotency_key, parse_request
+from ingest_core.api.json_body import MAX_BODY_BYTES, MAX_ERRORS, body_of
+from ingest_core.api.messages import Request
+from ingest_core.api.problems import Problem
 
 MAX_IDS = 100_000
 
@@ -57,6 +60,9 @@ def test_a_hundred_thousand_ids_are_accepted() -> None:
         ('{"ids": [1], "priority": null}', "/priority"),
         ('{"ids": [1], "priority": 1}', "/priority"),
         ('{"ids": [1], "priority": "\\ud800"}', "/priority"),
+        *[({"ids": [1], "priority": "HIGH", "label": label}, "/label")
+          for label in ("", "x" * 101, 1, None, "a\nb", "\x7f", "\x85", "\ud800")],
+        ('{"ids": [1], "priority": "HIGH", "label": "a", "label": "a"}', "/label"),
         ('{"ids": [1], "priority": "HIGH", "a/b~c": 1}', "/a~1b~0c"),
         ('{"ids": [1], "priority": "HIGH", "\\ud800": 1}', ""),
         ('{"ids": [1], "priority": "HIGH", "priority": "HIGH"}', "/priority"),
@@ -111,11 +117,14 @@ def test_deeply_nested_ids_are_refused() -> None:
 
 def test_a_body_over_the_limit_is_413() -> None:
     """Whatever it holds."""
-    assert problem(b" " * (MAX_BODY_BYTES + 1)).status == 413
+    assert body_of(Request(body=b" " * MAX_BODY_BYTES))
+    with pytest.raises(Problem) as caught:
+        body_of(Request(body=b" " * (MAX_BODY_BYTES + 1)))
+    assert caught.value.status == 413
 
 
-def test_all_problems_are_told_at_once() -> None:
-    """One round trip is enough to mend a request."""
+def test_all_problems_are_named_at_once() -> None:
+    """One round trip is enough to fix a request."""
     found = problem({"ids": [0, 1, "2"], "priority": "high", "colour": "red"})
     assert [error["pointer"] for error in found.errors] == ["/priority", "/colour", "/ids/0", "/ids/2"]
 
@@ -135,10 +144,10 @@ def test_errors_stop_at_twenty() -> None:
 def test_unknown_keys_are_not_all_validated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noting an error for each of 300 000 keys would hold the event loop for seconds."""
     validated = []
-    monkeypatch.setattr(contract._Body, "model_validate", validated.append)
+    monkeypatch.setattr(contract.Body, "model_validate", validated.append)
     with pytest.raises(Problem):
         parse({**{f"x{number}": 1 for number in range(300_000)}, "ids": [0], "priority": "HIGH"})
-    assert len(validated[0]) <= 2 + contract.MAX_ERRORS
+    assert len(validated[0]) <= 3 + MAX_ERRORS
     assert {"ids", "priority"} < validated[0].keys()
 
 
@@ -193,15 +202,36 @@ def test_no_json_crashes_the_validation(body: dict) -> None:
         assert 1 <= len(found.errors) <= 20
 
 
-@pytest.mark.parametrize("key", [None, "a", "x" * 255, "with space", "~!@#"])
-def test_a_printable_key_is_taken(key: str | None) -> None:
-    """One to 255 characters."""
-    assert check_idempotency_key(key) == key
+@pytest.mark.parametrize("label", ["a", "x" * 100, "Kunden, Juli \u2013 \U0001f600", 'say "hi" \\ bye', " "])
+def test_a_label_is_kept_as_it_is(label: str) -> None:
+    """One to a hundred characters, however they are written in JSON."""
+    for text in (json.dumps(label), json.dumps(label, ensure_ascii=False)):
+        assert parse(f'{{"ids": [1], "priority": "LOW", "label": {text}}}').label == label
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "é", "tab\there", "line\nbreak", "\x7f"])
+def test_a_label_is_part_of_what_was_asked_for() -> None:
+    """And a list without one has the digest that it had before there were labels."""
+    plain = parse({"ids": [1], "priority": "LOW"})
+    assert plain.digest != parse({"ids": [1], "priority": "LOW", "label": "a"}).digest
+    assert plain.digest == hashlib.sha256(b"LOW\0" + (1).to_bytes(4, "little")).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        (None, None), ("a", "a"), ("x" * 255, "x" * 255), ("with space", "with space"), ("~!@#", "~!@#"),
+        ('"a"', "a"), (f'"{"x" * 255}"', "x" * 255), (r'"a\"b\\c"', r'a"b\c'),
+        ('"a', '"a'), ('a"', 'a"'), ('"', '"'), ('"a"b"', '"a"b"'), (r'"a\b"', r'"a\b"'),
+    ],
+)  # fmt: skip
+def test_a_printable_key_is_taken(given: str | None, key: str | None) -> None:
+    """One to 255 characters; a string in quotation marks is the key between them."""
+    assert idempotency_key(given) == key
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, f'"{"x" * 256}"', "\u00e9", "tab\there", "line\nbreak", "\x7f"])
 def test_another_key_is_400(key: str) -> None:
     """The answer says what a key may be."""
     with pytest.raises(Problem) as caught:
-        check_idempotency_key(key)
+        idempotency_key(key)
     assert caught.value.status == 400

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_core import contract
-from ingest_core.contract import MAX_ID, IngestRequest, parse_request
-from ingest_core.errors import Problem
+from ingest_core.api import bodies as contract
+from ingest_core.api.bodies import MAX_ID, parse_request
+from ingest_core.api.problems import Problem
+from ingest_core.models import IngestRequest
 
 NUMBERS = st.one_of(
     st.integers(-1, MAX_ID + 1).map(str),
@@ -19,6 +20,7 @@ NUMBERS = st.one_of(
 BLANKS = st.sampled_from(["", " ", "\n", "\t", "\x0c", "\xa0", "\ufeff"])
 IDS = st.lists(NUMBERS, max_size=4).map(",".join)
 KEYS = st.sampled_from(["ids", "priority", "\\u0069ds", "IDS", "other"])
+LABELS = st.sampled_from(["a", "", "x" * 101, "\\u0007", "\\ud800", '\\"', "\\ud83d\\ude00", "\u00e4"])
 PRIORITIES = st.sampled_from(["HIGH", "\\u0048IGH", "high", "LOW ", "MEDIUM"])
 
 
@@ -27,6 +29,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     """Requests with zero, one or several faults, also in how their JSON is written."""
     members = [f'"{draw(KEYS)}":{draw(BLANKS)}[{draw(IDS)}]', f'"{draw(KEYS)}":"{draw(PRIORITIES)}"']
     members += [f'"{draw(KEYS)}":[{draw(IDS)}]'] * draw(st.integers(0, 1))
+    members += [f'"{draw(st.sampled_from(["label", "ids"]))}":"{draw(LABELS)}"' for _ in range(draw(st.integers(0, 2)))]
     text = draw(BLANKS) + "{" + ",".join(draw(st.permutations(members))) + "}" + draw(BLANKS)
     return text.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-16"])))
 
@@ -48,8 +51,10 @@ def test_the_short_cut_and_the_long_way_agree(body: bytes) -> None:
         assert decide(body) == short
 
 
-def test_a_faultless_request_takes_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", [{}, {"label": "July"}])
+def test_a_faultless_request_takes_the_short_cut(monkeypatch: pytest.MonkeyPatch, more: dict) -> None:
     """Otherwise there would be no use in it."""
-    monkeypatch.setattr(contract, "_parse_json", lambda _: pytest.fail("the long way"))
-    body = json.dumps({"priority": "LOW", "ids": [3, 1, 3]}).encode()
-    assert list(parse_request(body, max_ids=3).ids) == [3, 1, 3]
+    monkeypatch.setattr(contract, "parse_json", lambda _: pytest.fail("the long way"))
+    body = json.dumps({"priority": "LOW", "ids": [3, 1, 3], **more}).encode()
+    found = parse_request(body, max_ids=3)
+    assert (list(found.ids), found.label) == ([3, 1, 3], more.get("label", ""))

@@ -31,27 +31,32 @@ def test_every_function_has_its_route(module: ModuleType) -> None:
         "status": "status/{ingestion_id}",
         "batches": "status/{ingestion_id}/batches",
         "results": "results/{ingestion_id}",
+        "ingestions": "ingestions",
+        "ingestion": "ingestions/{ingestion_id}",
+        "cancel": "ingestions/{ingestion_id}/cancel",
         "retry": "ingestions/{ingestion_id}/retry",
+        "lanes": "lanes",
+        "pause": "lanes/{switch}/pause",
         "health": "health",
-        "board": "board",
         "home": "/",
+        "pages": "pages/{file}",
     }
 
 
 def test_the_handlers_answer_a_wrong_method_not_the_host(module: ModuleType) -> None:
     """The host would send an empty 404, which says nothing."""
     limited = {name for name, trigger in bindings(module).items() if trigger.get("methods")}
-    assert limited == {"home"}
+    assert limited == set()
 
 
-def test_only_health_and_the_empty_page_are_open_to_everybody(module: ModuleType) -> None:
+def test_only_health_and_the_pages_are_open_to_everybody(module: ModuleType) -> None:
     """The others need a function key when deployed."""
     levels = {
         name: str(getattr(trigger["authLevel"], "value", trigger["authLevel"])).lower()
         for name, trigger in bindings(module).items()
         if "authLevel" in trigger
     }
-    assert (levels.pop("health"), levels.pop("home")) == ("anonymous", "anonymous")
+    assert {levels.pop(name) for name in ("health", "home", "pages")} == {"anonymous"}
     assert set(levels.values()) == {"function"}
 
 
@@ -68,16 +73,16 @@ def test_a_wrong_or_empty_schedule_gives_the_default(monkeypatch: pytest.MonkeyP
     assert bindings(reload(function_app))["dispatch"]["schedule"] == "*/5 * * * * *"
 
 
-def test_recovery_runs_at_start_and_every_ten_minutes(module: ModuleType) -> None:
+def test_upkeep_runs_at_start_and_every_ten_minutes(module: ModuleType) -> None:
     """A restart is when messages are most likely to be missing."""
-    trigger = bindings(module)["recover"]
+    trigger = bindings(module)["upkeep"]
     assert (trigger["schedule"], trigger["runOnStartup"]) == ("0 */10 * * * *", True)
 
 
 def test_the_timers_keep_no_record_of_their_runs(module: ModuleType) -> None:
     """A host that starts late has nothing to make up for: the lanes keep the work, and recovery runs at start."""
     monitored = {name: trigger["useMonitor"] for name, trigger in bindings(module).items() if "useMonitor" in trigger}
-    assert monitored == {"dispatch": False, "recover": False}
+    assert monitored == {"dispatch": False, "upkeep": False}
 
 
 def test_storages_client_logs_errors_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +96,4 @@ def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPa
     """The host would answer 404 to everything."""
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
     monkeypatch.setenv("INGEST_INTERVAL_SECONDS", "x")
-    assert len(bindings(reload(function_app))) == 10
+    assert len(bindings(reload(function_app))) == 15

@@ -1,250 +1,505 @@
-"""Tests of the gate row: takes, gives back, and what happens when an answer or the row is lost."""
+"""Tests of the gate: one process's writes of its row, with others' writes and lost answers in between."""
+
+import asyncio
+from dataclasses import replace
 
 import pytest
 
-from ingest_core.adapters.memory import Account, MemoryStorage
+from ingest_core.dispatch.gate import Gate
 from ingest_core.errors import StorageUnavailable
-from ingest_core.gate import RateGate
-from ingest_core.slots import due
-from tests.support.fakes import FakeClock
+from ingest_core.models import Priority
+from ingest_core.storage.gate_row import PARTITION_KEY, ROW_KEY, GateRow, GateTable, Pause, StoredGate
+from ingest_core.storage.memory import Account, MemoryStorage
+from tests.support.dispatching import INTERVAL, Wire, in_virtual_time, storage_over
+from tests.support.virtual_time import EPOCH, HostClock
 
-INTERVAL, LEASE = 5.0, 20.0
-
-
-class Process:
-    """One process's gate; its next storage calls may fail, before or after they take effect."""
-
-    def __init__(self, account: Account, clock: FakeClock) -> None:
-        self.clock = clock
-        self.fail_before = self.fail_after = 0
-        storage = MemoryStorage(account, before=self._before, after=self._after)
-        self.gate = RateGate(storage.dispatch, clock, interval=INTERVAL, lease=LEASE)
-
-    async def _before(self, call: str) -> None:
-        if self.fail_before:
-            self.fail_before -= 1
-            raise StorageUnavailable(call)
-
-    async def _after(self, call: str) -> None:
-        if self.fail_after:
-            self.fail_after -= 1
-            raise StorageUnavailable(call)
-
-    async def due(self) -> float:
-        """Look, and say in how many seconds this process may start."""
-        await self.gate.look(lead=0)
-        return due(self.gate._view, interval=INTERVAL) - self.clock.seconds
-
-    async def start(self) -> None:
-        """Take a slot when it is due, start, and give back."""
-        await self.clock.sleep(await self.due())
-        assert await self.gate.take()
-        self.gate.started()
-        await self.gate.give_back(started=True)
+PAUSE = Pause(since=EPOCH, reason="a person")
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """One clock for all."""
-    return FakeClock()
+class Gates:
+    """An account and the gates of several processes on it; `table` sees the row without faults."""
+
+    def __init__(self) -> None:
+        self.account = Account(now=HostClock().now)
+        self.table = GateTable(MemoryStorage(self.account).dispatch)
+
+    def gate(self, *, base: float = 0.0, rate: float = 1.0) -> tuple[Gate, HostClock, Wire]:
+        """A process that has just started, its clock and its way to storage."""
+        clock, wire = HostClock(base=base, rate=rate), Wire()
+        table = GateTable(storage_over(self.account, wire).dispatch)
+        return Gate(table, clock, interval=INTERVAL), clock, wire
+
+    async def stored(self) -> StoredGate:
+        """The row as it is stored."""
+        return await self.table.read()
+
+    async def pause(self, pause: Pause | None) -> None:
+        """Pause or resume the HIGH lane."""
+        await self.table.set_pause("HIGH", pause, gate=GateRow(slot=0, token="none", age=0.0, due=0.0))
+
+    async def owned(self) -> tuple[Gate, HostClock, Wire]:
+        """A process that has waited for the first slot, taken it and started a batch."""
+        gate, clock, wire = self.gate()
+        await gate.look()
+        await asyncio.sleep(gate.due_at() - clock.monotonic() + 0.01)
+        assert await gate.take(gate.view, sweeps=False)
+        gate.note_start()
+        return gate, clock, wire
 
 
-@pytest.fixture
-def account(clock: FakeClock) -> Account:
-    """One account for all."""
-    return Account(now=clock.now)
+@in_virtual_time
+async def test_a_missing_row_is_made_and_counts_as_taken_at_that_moment() -> None:
+    """Whoever lost it may have started a batch just before."""
+    gates = Gates()
+    gate, clock, _ = gates.gate(base=500.0)
+    view = await gate.look()
+    assert view.is_owner
+    assert (view.row.slot, view.row.age, view.row.due) == (0, 0.0, 6.0)
+    assert gate.due_at() - clock.monotonic() == pytest.approx(6.0, abs=0.01)
 
 
-@pytest.fixture
-def process(account: Account, clock: FakeClock) -> Process:
-    """The first process."""
-    return Process(account, clock)
+@in_virtual_time
+async def test_two_processes_that_make_the_row_together_have_one_owner() -> None:
+    """The other one waits for due."""
+    gates = Gates()
+    (one, _, _), (two, clock, _) = gates.gate(), gates.gate(base=100.0)
+    views = await asyncio.gather(one.look(), two.look())
+    assert sorted(view.is_owner for view in views) == [False, True]
+    assert two.due_at() - clock.monotonic() >= 6.0 - 0.01
 
 
-async def test_a_missing_row_counts_as_taken_now(process: Process) -> None:
-    """Whoever lost it may have started a moment ago."""
-    assert await process.due() == INTERVAL
+@in_virtual_time
+async def test_a_take_counts_a_slot_and_keeps_the_others_out() -> None:
+    """They wait for the start budget and the interval."""
+    gates = Gates()
+    gate, _, _ = await gates.owned()
+    row = (await gates.stored()).gate
+    assert (row.slot, row.token) == (1, gate.token)
+    assert row.due == pytest.approx(row.age + 1.0 + INTERVAL)
 
 
-async def test_the_incumbent_starts_once_per_interval(process: Process) -> None:
-    """No slot is lost to waiting."""
-    await process.start()
-    assert await process.due() == INTERVAL
-    await process.start()
-    assert await process.due() == INTERVAL
-    assert process.gate.slot == 3
+@in_virtual_time
+async def test_the_owner_starts_again_after_exactly_the_interval_and_reads_nothing() -> None:
+    """It knows its own last start on its own clock, so it needs no margin."""
+    gate, clock, wire = await Gates().owned()
+    assert gate.due_at() - clock.monotonic() == pytest.approx(INTERVAL, abs=0.001)
+    wire.calls.clear()
+    await gate.look()
+    assert await gate.take(gate.view, sweeps=False)
+    assert wire.calls == ["dispatch merge"]
 
 
-async def test_another_process_counts_from_when_it_first_saw_the_version(
-    process: Process, account: Account, clock: FakeClock
-) -> None:
-    """Its first look comes late, and its count begins there."""
-    await process.start()
-    await clock.sleep(3)
-    other = Process(account, clock)
-    assert await other.due() == INTERVAL
-    await clock.sleep(4)
-    assert await other.due() == 1
+@in_virtual_time
+async def test_anybody_else_waits_for_due_from_the_moment_it_first_sees_the_version() -> None:
+    """Seeing it again does not prolong the wait."""
+    gates = Gates()
+    await gates.owned()
+    other, clock, _ = gates.gate(base=9000.0)
+    await other.look()
+    due_at = other.due_at()
+    assert due_at - clock.monotonic() == pytest.approx(6.0 / 0.998, abs=0.01)
+    await asyncio.sleep(3)
+    await other.look()
+    assert other.due_at() == due_at
 
 
-async def test_a_take_keeps_others_away_for_the_lease(process: Process, account: Account, clock: FakeClock) -> None:
-    """A holder that died in its batch is succeeded when the lease is over."""
-    await clock.sleep(await process.due())
-    other = Process(account, clock)
-    assert await process.gate.take()
-    assert await other.due() == LEASE
+@in_virtual_time
+async def test_a_take_fails_if_the_gate_has_changed_since_it_was_decided() -> None:
+    """The batch may have been started by whoever changed it."""
+    gates = Gates()
+    await gates.owned()
+    (one, _, _), (two, _, _) = gates.gate(), gates.gate()
+    views = await one.look(), await two.look()
+    await asyncio.sleep(7)
+    assert await one.take(views[0], sweeps=False)
+    assert not await two.take(views[1], sweeps=False)
+    assert not await two.take(views[1], sweeps=False)
+    assert (await gates.stored()).gate.slot == 2
 
 
-async def test_one_of_two_takers_wins(process: Process, account: Account, clock: FakeClock) -> None:
-    """The loser counts again."""
-    await process.start()
-    other = Process(account, clock)
-    await clock.sleep(await other.due())
-    assert await other.gate.take()
-    assert not await process.gate.take()
-    assert await process.due() == LEASE
+@in_virtual_time
+async def test_a_pause_between_the_look_and_the_take_makes_the_take_fail() -> None:
+    """The owner stays the owner, sees the pause, and looks again."""
+    gates = Gates()
+    gate, _, _ = await gates.owned()
+    view = await gate.look()
+    age = gate.age()
+    await gates.pause(PAUSE)
+    assert not await gate.take(view, sweeps=False)
+    assert gate.is_paused(Priority.HIGH)
+    assert not gate.is_paused(Priority.LOW)
+    assert gate.view.is_owner
+    assert gate.age() >= age
+    assert await gate.take(gate.view, sweeps=False)
 
 
-async def test_a_take_whose_answer_was_lost_is_recognised(process: Process, clock: FakeClock) -> None:
-    """The token in the row is the one that was written."""
-    await clock.sleep(await process.due())
-    process.fail_after = 1
-    assert await process.gate.take()
+@in_virtual_time
+async def test_an_owner_whose_view_shows_a_pause_sees_the_resume_at_its_next_look() -> None:
+    """Without a pause it does not read."""
+    gates = Gates()
+    gate, _, wire = await gates.owned()
+    await gates.pause(PAUSE)
+    assert not await gate.take(gate.view, sweeps=False)
+    await gates.pause(None)
+    await gate.look()
+    assert not gate.is_paused(Priority.HIGH)
+    wire.calls.clear()
+    await gate.look()
+    assert wire.calls == []
 
 
-async def test_a_take_that_did_not_happen_leaves_the_incumbent_what_it_was(process: Process, clock: FakeClock) -> None:
-    """It may take at once again: its last version still stands."""
-    await process.start()
-    await clock.sleep(INTERVAL)
-    process.fail_before = 1
-    assert not await process.gate.take()
-    assert await process.due() == 0
+@in_virtual_time
+async def test_the_owners_writes_leave_a_pause_alone() -> None:
+    """They never contain one, so that neither write overwrites the other."""
+    gates = Gates()
+    gate, _, _ = await gates.owned()
+    await gates.pause(PAUSE)
+    await gate.read()
+    assert await gate.take(gate.view, sweeps=True)
+    await gate.release()
+    assert (await gates.stored()).pauses == {"HIGH": PAUSE}
 
 
-async def test_an_outage_costs_the_incumbent_no_lease(process: Process, clock: FakeClock) -> None:
-    """Once storage answers again it finds its own token, and waits for nobody."""
-    await process.start()
-    await clock.sleep(INTERVAL)
-    process.fail_before = 2
+@in_virtual_time
+async def test_a_pause_ends_at_the_time_that_the_person_has_set() -> None:
+    """The host's wall clock judges it."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    await gates.pause(replace(PAUSE, until=clock.now().replace(microsecond=0)))
+    await gate.read()
+    assert not gate.is_paused(Priority.HIGH)
+
+
+@in_virtual_time
+async def test_a_take_whose_answer_was_lost_is_recognised_by_its_token() -> None:
+    """It was written once, and counts."""
+    gates = Gates()
+    gate, _, wire = await gates.owned()
+    wire.losing.add("dispatch merge")
+    assert await gate.take(gate.view, sweeps=False)
+    assert gate.view.is_owner
+    assert (await gates.stored()).gate.slot == 2
+    assert (await gates.stored()).gate.token == gate.token
+
+
+@in_virtual_time
+async def test_a_take_that_can_neither_be_written_nor_read_is_recognised_later() -> None:
+    """The process finds itself the owner, and does not start before it might."""
+    gates = Gates()
+    gate, clock, wire = gates.gate(base=70.0)
+    other, other_clock, _ = gates.gate()
+    await other.look()
+    await gate.look()
+    await asyncio.sleep(7)
+    wire.losing.add("dispatch merge")
+    wire.failing.add("dispatch get")
     with pytest.raises(StorageUnavailable):
-        await process.gate.take()
-    assert await process.due() == 0
+        await gate.take(gate.view, sweeps=False)
+    wire.losing.clear()
+    wire.failing.clear()
+    await gate.read()
+    assert gate.view.is_owner
+    assert gate.due_at() <= clock.monotonic()
+    await other.read()
+    assert not other.view.is_owner
+    assert other.due_at() > other_clock.monotonic() + 5.9
 
 
-async def test_a_storage_error_starts_an_observers_count_again(
-    process: Process, account: Account, clock: FakeClock
-) -> None:
-    """It cannot know what happened meanwhile."""
-    await process.start()
-    other = Process(account, clock)
-    await other.due()
-    await clock.sleep(4)
-    other.fail_before = 1
+@in_virtual_time
+async def test_a_take_that_never_arrived_is_not_mistaken_for_one() -> None:
+    """The call failed before it had an effect, so it is written again."""
+    gates = Gates()
+    gate, _, wire = await gates.owned()
+    wire.failing.add("dispatch merge")
+
+    async def recover() -> None:
+        wire.failing.clear()
+
+    wire.once["dispatch get"] = recover
+    assert await gate.take(gate.view, sweeps=False)
+    assert (await gates.stored()).gate.slot == 2
+
+
+@in_virtual_time
+async def test_the_start_budget_counts_from_the_moment_at_which_the_take_is_sent() -> None:
+    """A slow answer uses it up."""
+    gate, _, wire = await Gates().owned()
+    wire.seconds["dispatch merge"] = 0.9
+    assert await gate.take(gate.view, sweeps=False)
+    assert gate.has_start_budget()
+    wire.seconds["dispatch merge"] = 1.1
+    assert await gate.take(gate.view, sweeps=False)
+    assert not gate.has_start_budget()
+
+
+@in_virtual_time
+async def test_a_release_lets_others_take_as_soon_as_the_owner_could() -> None:
+    """The time to its own next start is all that is left; a second release writes nothing."""
+    gates = Gates()
+    gate, _, wire = await gates.owned()
+    await asyncio.sleep(2)
+    await gate.release()
+    row = (await gates.stored()).gate
+    assert row.due - row.age == pytest.approx(3.0, abs=0.01)
+    wire.calls.clear()
+    await gate.release()
+    assert wire.calls == []
+
+
+@in_virtual_time
+async def test_whoever_is_not_the_owner_releases_nothing() -> None:
+    """The gate is not its own."""
+    gates = Gates()
+    await gates.owned()
+    other, _, wire = gates.gate()
+    await other.look()
+    wire.calls.clear()
+    await other.release()
+    assert wire.calls == []
+
+
+@in_virtual_time
+async def test_a_released_gate_still_keeps_the_interval_between_the_starts_of_two_processes() -> None:
+    """A fast clock of the owner and a fast one of the successor change nothing."""
+    gates = Gates()
+    gate, clock, _ = gates.gate(rate=1.0005)
+    await gate.look()
+    await asyncio.sleep(7)
+    assert await gate.take(gate.view, sweeps=False)
+    gate.note_start()
+    started_at = clock.monotonic() / 1.0005
+    await gate.release()
+    other, other_clock, _ = gates.gate(rate=1.0005)
+    await other.look()
+    assert other.due_at() / 1.0005 - started_at >= INTERVAL * 0.999
+    assert other_clock.monotonic() < other.due_at()
+
+
+@in_virtual_time
+async def test_a_throttle_is_written_for_everybody_by_whoever_learns_of_it() -> None:
+    """Also by a process that does not own the gate; it becomes the owner and may start no earlier than due."""
+    gates = Gates()
+    await gates.owned()
+    other, clock, _ = gates.gate(base=300.0)
+    await other.look()
+    other.close_until(clock.monotonic() + 60, "429")
+    assert other.due_at() == pytest.approx(clock.monotonic() + 60)
+    await other.write_throttle()
+    stored = (await gates.stored()).gate
+    assert other.view.is_owner
+    assert stored.due - stored.age == pytest.approx(60.0, abs=0.01)
+    assert stored.throttled_reason == "429"
+    assert stored.slot == 1
+    assert other.is_throttled()
+    assert other.due_at() >= other.view.due_for_all()
+
+
+@in_virtual_time
+async def test_a_throttle_never_opens_the_gate_earlier() -> None:
+    """A shorter one leaves due where it is, but for what the conversion between clocks adds."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.close_until(clock.monotonic() + 60, "429")
+    await gate.write_throttle()
+    due = (await gates.stored()).gate.due
+    gate.close_until(clock.monotonic() + 10, "429 again")
+    await gate.write_throttle()
+    assert due <= (await gates.stored()).gate.due <= due * 1.004
+    assert gate.due_at() - clock.monotonic() > 59
+
+
+@in_virtual_time
+async def test_a_throttle_meets_the_takes_of_others() -> None:
+    """It is written on top of a take that came between."""
+    gates = Gates()
+    gate, clock, wire = await gates.owned()
+    other, _, _ = gates.gate()
+    await other.look()
+    await asyncio.sleep(7)
+
+    async def take() -> None:
+        assert await other.take(other.view, sweeps=False)
+
+    wire.once["dispatch merge"] = take
+    gate.close_until(clock.monotonic() + 60, "429")
+    await gate.write_throttle()
+    stored = (await gates.stored()).gate
+    assert stored.slot == 2
+    assert stored.token == gate.token
+    assert stored.due - stored.age >= 59.9
+
+
+@in_virtual_time
+async def test_a_throttle_that_cannot_be_written_holds_for_its_own_process() -> None:
+    """It is written as soon as storage allows it."""
+    gates = Gates()
+    gate, clock, wire = await gates.owned()
+    wire.failing.update({"dispatch merge", "dispatch get"})
+    gate.close_until(clock.monotonic() + 60, "429")
     with pytest.raises(StorageUnavailable):
-        await other.due()
-    assert await other.due() == INTERVAL
+        await gate.write_throttle()
+    assert gate.due_at() - clock.monotonic() > 59
+    wire.failing.clear()
+    await gate.write_throttle()
+    assert gate.is_throttled()
+    wire.calls.clear()
+    await gate.write_throttle()
+    assert wire.calls == []
 
 
-async def test_a_gate_that_vanished_is_made_again_and_waited_for(
-    process: Process, account: Account, clock: FakeClock
-) -> None:
-    """Storage that lost its last seconds must not make a gap shorter."""
-    await process.start()
-    await clock.sleep(INTERVAL)
-    account.table("dispatch").clear()
-    assert not await process.gate.take()
-    assert await process.due() == INTERVAL
+@in_virtual_time
+async def test_a_fresh_process_knows_a_throttle_at_its_first_look() -> None:
+    """Ages outlive every process."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.close_until(clock.monotonic() + 60, "429")
+    await gate.write_throttle()
+    other, other_clock, _ = gates.gate(base=77.0)
+    await other.look()
+    assert other.is_throttled()
+    assert other.due_at() - other_clock.monotonic() >= 60 - 0.02
 
 
-async def test_a_stalled_starter_must_give_up(process: Process, clock: FakeClock) -> None:
-    """Its successor relies on that."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    await clock.sleep(1.0)
-    assert process.gate.may_start()
-    await clock.sleep(0.001)
-    assert not process.gate.may_start()
+@in_virtual_time
+async def test_a_note_writes_the_age_and_nothing_else() -> None:
+    """Due and slot stay as they are."""
+    gates = Gates()
+    gate, _, _ = await gates.owned()
+    before = (await gates.stored()).gate
+    await asyncio.sleep(2.5)
+    await gate.note()
+    after = (await gates.stored()).gate
+    assert after.age - before.age == pytest.approx(2.5 * 0.998, abs=0.01)
+    assert (after.slot, after.due) == (before.slot, before.due)
 
 
-async def test_a_pause_holds_for_everybody(process: Process, account: Account, clock: FakeClock) -> None:
-    """One row carries limit, lease and pause."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    process.gate.started()
-    process.gate.pause(60, "the API asked to wait")
-    await process.gate.give_back(started=True)
-    assert await process.due() == 60
-    assert await Process(account, clock).due() == 60
+@pytest.mark.parametrize(
+    ("is_owner", "quiet", "writes"), [(True, 1.9, 0), (True, 2.1, 1), (False, 6.9, 0), (False, 7.1, 1)]
+)
+@in_virtual_time
+async def test_a_note_is_written_only_when_the_row_has_been_quiet(*, is_owner: bool, quiet: float, writes: int) -> None:
+    """For two seconds where its owner writes, else for the interval and two seconds."""
+    gates = Gates()
+    gate, _, wire = await gates.owned()
+    if not is_owner:
+        gate, _, wire = gates.gate()
+        await gate.look()
+    await asyncio.sleep(quiet)
+    wire.calls.clear()
+    await gate.note()
+    assert wire.calls == ["dispatch merge"] * writes
 
 
-async def test_a_restart_does_not_begin_a_pause_again(process: Process, account: Account, clock: FakeClock) -> None:
-    """While it lasts, the incumbent writes down what is left; a later process waits little longer than that."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    process.gate.started()
-    process.gate.pause(3600, "the API asked to wait")
-    await process.gate.give_back(started=True)
-    writes = set()
-    for _ in range(600):
-        await clock.sleep(5)
-        await process.gate.renew_pause()
-        writes.add(account.table("dispatch")["gate", "gate"].etag)
-    assert len(writes) == pytest.approx(3000 / 15, abs=2)
-    assert 600 <= await Process(account, clock).due() <= 615
-    assert await process.due() == 600
+@in_virtual_time
+async def test_whoever_becomes_the_owner_by_a_note_starts_no_earlier_than_due() -> None:
+    """It has no start of its own that it could count from."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.close_until(clock.monotonic() + 60, "429")
+    await gate.write_throttle()
+    other, other_clock, _ = gates.gate()
+    await other.look()
+    await asyncio.sleep(8)
+    await other.note()
+    assert other.view.is_owner
+    assert other.due_at() - other_clock.monotonic() > 51.9
 
 
-async def test_a_pause_whose_write_was_refused_is_written_again(
-    process: Process, account: Account, clock: FakeClock
-) -> None:
-    """Nobody else has taken the gate, and they would all start when the lease is over."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    started_at = process.gate.started()
-    process.gate.pause(60, "the API asked to wait")
-    process.fail_before = 1
-    await process.gate.give_back(started=True)
-    assert await Process(account, clock).due() == 60
-    row = account.table("dispatch")["gate", "gate"].entity
-    assert (row["pause"], row["started_at"]) == ("the API asked to wait", started_at.isoformat())
+@in_virtual_time
+async def test_processes_that_live_for_seconds_get_through_a_long_throttle() -> None:
+    """Each adds what it has measured, so the wait of a minute ends after little more."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.close_until(clock.monotonic() + 60, "429")
+    await gate.write_throttle()
+    lives = 0
+    while True:
+        heir, heir_clock, _ = gates.gate(base=lives * 1000.0)
+        await heir.look()
+        if heir.due_at() - heir_clock.monotonic() < 10:
+            break
+        await asyncio.sleep(10)
+        await heir.note()
+        lives += 1
+    assert lives == 6
 
 
-async def test_a_pause_that_an_outage_kept_from_the_row_is_written_later(
-    process: Process, account: Account, clock: FakeClock
-) -> None:
-    """The incumbent knows of it alone until then: others would start, and nobody could say why it does not."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    started_at = process.gate.started()
-    process.gate.pause(3600, "the API asked to wait")
-    process.fail_before = 2
-    with pytest.raises(StorageUnavailable):
-        await process.gate.give_back(started=True)
-    assert await process.due() == 3600
-    await process.gate.renew_pause()
-    assert await Process(account, clock).due() == 3600
-    row = account.table("dispatch")["gate", "gate"].entity
-    assert (row["pause"], row["started_at"]) == ("the API asked to wait", started_at.isoformat())
+@in_virtual_time
+async def test_a_mark_that_is_ahead_raises_age_and_due_by_the_same_amount() -> None:
+    """Storage has lost the gate's last seconds: nobody may start earlier because of it."""
+    gates = Gates()
+    gate, _, _ = await gates.owned()
+    before = (await gates.stored()).gate
+    await gate.raise_age(before.age + 100)
+    after = (await gates.stored()).gate
+    assert after.age >= before.age + 100
+    assert after.due - after.age == pytest.approx(before.due - before.age, abs=0.01)
+    await gate.raise_age(before.age)
+    assert (await gates.stored()).gate == after
 
 
-async def test_a_pause_outlives_the_row(process: Process, account: Account, clock: FakeClock) -> None:
-    """The external API knows nothing of storage that was emptied."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    process.gate.started()
-    process.gate.pause(60, "the API asked to wait")
-    account.table("dispatch").clear()
-    await process.gate.give_back(started=True)
-    assert await process.due() == 60
-    assert await Process(account, clock).due() == 60
-    assert account.table("dispatch")["gate", "gate"].entity["pause"] == "the API asked to wait"
+@pytest.mark.parametrize("broken", [{"age": "old"}, {"due": -1.0}, {"token": ""}, {"slot": 1.5}])
+@in_virtual_time
+async def test_a_row_that_cannot_be_read_is_made_anew_and_keeps_its_pauses(broken: dict[str, str | float]) -> None:
+    """It counts as taken at that moment, for everybody."""
+    gates = Gates()
+    await gates.owned()
+    await gates.pause(PAUSE)
+    await MemoryStorage(gates.account).dispatch.merge(
+        {"PartitionKey": PARTITION_KEY, "RowKey": ROW_KEY, **broken}, etag=None
+    )
+    gate, clock, _ = gates.gate()
+    view = await gate.look()
+    assert view.stored.pauses == {"HIGH": PAUSE}
+    assert gate.due_at() - clock.monotonic() >= 6.0 - 0.01
 
 
-async def test_the_slot_goes_on_behind_one_that_storage_lost(process: Process, clock: FakeClock) -> None:
-    """A fencing token that repeated would let two owners pass."""
-    await clock.sleep(await process.due())
-    assert await process.gate.take()
-    process.gate.outrun(40)
-    await process.gate.give_back(started=False)
-    assert await process.gate.take()
-    assert process.gate.slot == 41
+@in_virtual_time
+async def test_two_processes_that_make_a_row_anew_together_end_with_one_row() -> None:
+    """The slower one reads what the faster one has made."""
+    gates = Gates()
+    await gates.owned()
+    await MemoryStorage(gates.account).dispatch.merge(
+        {"PartitionKey": PARTITION_KEY, "RowKey": ROW_KEY, "age": "old"}, etag=None
+    )
+    (one, _, _), (two, _, _) = gates.gate(), gates.gate()
+    views = await asyncio.gather(one.look(), two.look())
+    assert views[0].row == views[1].row
+
+
+@in_virtual_time
+async def test_a_take_for_a_sweep_keeps_others_out_without_a_slot() -> None:
+    """The owner's own next start stays where it was."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    due_at = gate.due_at()
+    await asyncio.sleep(6)
+    assert await gate.take_for_sweep(gate.view)
+    stored = (await gates.stored()).gate
+    assert stored.slot == 1
+    assert stored.due - stored.age == pytest.approx(1 + INTERVAL + 5)
+    assert gate.due_at() == due_at
+    assert gate.may_remove_until() - clock.monotonic() == pytest.approx(1 + INTERVAL, abs=0.01)
+
+
+@in_virtual_time
+async def test_the_row_says_for_people_why_it_is_closed() -> None:
+    """The next start takes the reason away; trouble and outage stay until they are over."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.note_reasons(down_since="2026", trouble="one")
+    gate.close_until(clock.monotonic() + 6, "429")
+    await gate.write_throttle()
+    row = (await gates.stored()).gate
+    assert (row.throttled_reason, row.down_since, row.trouble) == ("429", "2026", "one")
+    await asyncio.sleep(7)
+    assert await gate.take(gate.view, sweeps=False)
+    row = (await gates.stored()).gate
+    assert (row.throttled_reason, row.down_since, row.trouble) == ("", "2026", "one")
+
+
+def test_a_view_exists_only_after_a_look() -> None:
+    """To decide by a version that nobody has seen is a mistake in the program."""
+    gate, _, _ = Gates().gate()
+    with pytest.raises(RuntimeError, match="has not been looked at"):
+        _ = gate.view

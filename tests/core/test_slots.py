@@ -1,63 +1,82 @@
-"""Tests of the rate gate's policy: a view and a time give a decision."""
+"""Tests of gate time: pure arithmetic."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from ingest_core.slots import Busy, GateRow, Incumbent, Observer, Take, Wait, decide, due
+import pytest
 
-ROW = GateRow(slot=7, token="t", hold_seconds=20)
+from ingest_core.dispatch.slots import RATE, Reasons, View, due_after_take, due_after_throttle, is_throttled
+from ingest_core.storage.gate_row import GateRow, StoredGate
 
-
-def incumbent(free_at: float) -> Incumbent:
-    """This process, free again at a moment."""
-    return Incumbent(row=ROW, etag="e", free_at=free_at)
-
-
-def observer(first_seen: float, hold_seconds: float) -> Observer:
-    """Another process's version."""
-    return Observer(row=GateRow(slot=7, token="t", hold_seconds=hold_seconds), etag="e", first_seen=first_seen)
+ROW = GateRow(slot=7, token="t", age=100.0, due=106.0)
+INTERVAL = 5.0
 
 
-def test_the_incumbent_waits_for_no_one_else() -> None:
-    """Its own last start is all that it has to know."""
-    assert due(incumbent(105), interval=5) == 105
-    assert decide(incumbent(105), now=106, interval=5, lead=0.1) == Take(105)
+def view(row: GateRow = ROW, *, seen_at: float = 50.0) -> View:
+    """The row as a process sees it that first saw it at this moment of its own clock."""
+    stored = StoredGate(gate=row, etag="v1", written_at=datetime(2026, 1, 1, tzinfo=UTC))
+    return View(stored=stored, seen_at=seen_at, is_owner=False)
 
 
-def test_an_observer_waits_for_the_hold_from_when_it_first_saw_it() -> None:
-    """A version may have been written long before, but never after it was seen."""
-    assert due(observer(100, hold_seconds=20), interval=5) == 120
+@pytest.mark.parametrize(("now", "age"), [(50.0, 100.0), (60.0, 109.98), (40.0, 100.0)])
+def test_the_age_grows_by_what_was_measured_since_the_version_was_seen_times_0_998(now: float, age: float) -> None:
+    """A clock that shows less than the moment of seeing adds nothing."""
+    assert view().age(now) == pytest.approx(age)
 
 
-def test_an_observer_waits_for_an_interval_at_least() -> None:
-    """A gate that was given back late says nothing of when the start was."""
-    assert due(observer(100, hold_seconds=0.2), interval=5) == 105
+@pytest.mark.parametrize("rate", [0.999, 1.0, 1.001])
+def test_the_age_is_never_more_than_the_true_time_whatever_clock_measured_it(rate: float) -> None:
+    """Clocks may run 0.1 % fast or slow; over a day the age is behind, and by at most 0.3 %."""
+    day = 86_400.0
+    grown = view(seen_at=0.0).age(day * rate) - ROW.age
+    assert 0.997 * day * 0.9999 <= grown < day
 
 
-def test_a_slot_is_prepared_within_the_lead() -> None:
-    """Looking, taking and marking happen before the slot is due, the start when it is."""
-    assert decide(incumbent(105), now=104.95, interval=5, lead=0.1) == Take(105)
+@pytest.mark.parametrize("rate", [0.999, 1.0, 1.001])
+def test_the_others_wait_for_at_least_the_true_difference_between_age_and_due(rate: float) -> None:
+    """Whoever takes at `due_for_all` has let six true seconds pass, however fast its clock runs."""
+    true_seconds = (view().due_for_all() - 50.0) / rate
+    assert 6.0 <= true_seconds <= 6.0 * 1.0041
 
 
-def test_a_tick_waits_until_shortly_before_the_slot() -> None:
-    """It does not skip a slot that is near: that would halve the rate."""
-    assert decide(incumbent(105), now=100.5, interval=5, lead=0.5) == Wait(4.0)
+def test_the_age_at_the_moment_of_due_is_due() -> None:
+    """The two formulas are each other's inverse."""
+    assert view().age(view().due_for_all()) == pytest.approx(ROW.due)
+    assert RATE == 0.998
 
 
-def test_a_tick_waits_ten_seconds_at_most() -> None:
-    """For a slot that is further off a later tick looks again."""
-    assert decide(incumbent(110), now=100, interval=5, lead=0) == Wait(10)
-    assert decide(incumbent(110.001), now=100, interval=5, lead=0) == Busy()
+def test_a_take_keeps_the_others_out_for_the_start_budget_and_the_interval() -> None:
+    """A start at the end of the budget still has the whole interval for itself."""
+    assert due_after_take(100.0, interval=INTERVAL, sweeps=False) == 106.0
 
 
-@given(st.floats(0, 1e6), st.floats(0, 100), st.floats(0.1, 100), st.floats(0, 1e6))
-def test_no_decision_lets_anybody_start_early(seen: float, hold: float, interval: float, now: float) -> None:
-    """Whatever the numbers, a take names a moment that is an interval after the version was seen."""
-    match decide(observer(seen, hold), now=now, interval=interval, lead=0.4):
-        case Take(at):
-            assert at >= seen + interval
-            assert at >= seen + hold
-        case Wait(seconds):
-            assert 0 < seconds <= 10
-        case Busy():
-            assert now < seen + max(hold, interval)
+def test_a_take_that_sweeps_keeps_the_others_out_for_five_seconds_more() -> None:
+    """Messages are removed within that time."""
+    assert due_after_take(100.0, interval=INTERVAL, sweeps=True) == 111.0
+
+
+@pytest.mark.parametrize(
+    ("due", "wait", "expected"), [(106.0, 60.0, 160.0), (200.0, 60.0, 200.0), (100.0, 0.0, 106.0), (100.0, -9.0, 106.0)]
+)
+def test_a_throttle_closes_the_gate_for_its_wait_and_never_opens_it_earlier(
+    due: float, wait: float, expected: float
+) -> None:
+    """It also leaves room for a start that may be under way."""
+    assert due_after_throttle(replace(ROW, due=due), 100.0, interval=INTERVAL, wait=wait) == expected
+
+
+@pytest.mark.parametrize(("sweeps", "later", "expected"), [(False, 0.0, False), (True, 0.0, False), (True, 0.1, True)])
+def test_a_gate_counts_as_throttled_only_if_it_is_closed_longer_than_a_take_closes_it(
+    *, sweeps: bool, later: float, expected: bool
+) -> None:
+    """A take that sweeps is the longest."""
+    row = replace(ROW, due=due_after_take(ROW.age, interval=INTERVAL, sweeps=sweeps) + later)
+    assert is_throttled(row, ROW.age, interval=INTERVAL) is expected
+
+
+def test_what_people_read_changes_none_of_the_numbers() -> None:
+    """Reasons are written beside the version."""
+    reasons = Reasons(started_at="s", throttled_reason="t", down_since="d", trouble="x")
+    written = reasons.on(ROW)
+    assert (written.started_at, written.throttled_reason, written.down_since, written.trouble) == ("s", "t", "d", "x")
+    assert replace(written, started_at="", throttled_reason="", down_since="", trouble="") == ROW

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from ingest_core.adapters.source_answer import compact_json, refusal, retry_after
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceError, SourceUnavailable
+from ingest_core.source.answer import compact_json, refusal, retry_after
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
 LIMIT = 1 << 20
@@ -35,7 +36,7 @@ json_values = st.recursive(
 def test_each_status_has_one_meaning(statuses: tuple[int, ...], kind: type[SourceError] | None) -> None:
     """An item, final for the ID, an attempt, or hold everything."""
     for status in statuses:
-        found = refusal(status, {}, now=NOW)
+        found = refusal(status, CIMultiDict(), now=NOW)
         if kind is None:
             assert found is None
         else:
@@ -46,7 +47,7 @@ def test_each_status_has_one_meaning(statuses: tuple[int, ...], kind: type[Sourc
 def test_only_an_answer_that_holds_the_gate_carries_a_wait() -> None:
     """429 and 503 tell how long."""
     for status in (429, 503):
-        found = refusal(status, {"Retry-After": "30"}, now=NOW)
+        found = refusal(status, CIMultiDict({"Retry-After": "30"}), now=NOW)
         assert isinstance(found, SourceUnavailable)
         assert found.retry_after_seconds == 30.0
 
@@ -77,25 +78,47 @@ def test_only_an_answer_that_holds_the_gate_carries_a_wait() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     """RFC 9110 §10.2.3; what cannot be read counts as absent."""
-    assert retry_after(headers, now=NOW) == seconds
+    assert retry_after(CIMultiDict(headers), now=NOW) == seconds
 
 
 def test_a_date_is_counted_on_the_clock_of_the_api() -> None:
     """A service whose clock is an hour wrong waits as long as it was asked to."""
     headers = {"Date": "Wed, 01 May 2024 13:00:00 GMT", "Retry-After": "Wed, 01 May 2024 13:00:07 GMT"}
-    assert retry_after(headers, now=NOW) == 7.0
-    assert retry_after(headers | {"Date": "garbage"}, now=NOW) == 3607.0
+    assert retry_after(CIMultiDict(headers), now=NOW) == 7.0
+    assert retry_after(CIMultiDict(headers | {"Date": "garbage"}), now=NOW) == 3607.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        (["5", "120"], 120.0),
+        (["120", "5"], 120.0),
+        (["5", "Wed, 01 May 2024 12:00:30 GMT"], 30.0),
+        (["soon", "5"], 5.0),
+        (["", "5"], 5.0),
+        (["5, 120"], 120.0),
+        (["Wed, 01 May 2024 12:00:30 GMT, 5"], 30.0),
+        (["5,Wednesday, 01-May-24 12:00:30 GMT"], 30.0),
+        (["soon, 5"], 5.0),
+        ([",,5,,"], 5.0),
+        ([",", "later"], None),
+    ],
+)
+def test_of_several_waits_the_longest_counts(lines: list[str], seconds: float | None) -> None:
+    """Whether the header came twice, or something on the way has joined the values."""
+    headers = CIMultiDict([("retry-after", line) for line in lines])
+    assert retry_after(headers, now=NOW) == seconds
 
 
 @given(st.text() | st.datetimes().map(str) | st.from_regex(r"[a-zA-Z]{3}, \d+ [A-Z][a-z]{2} \d+ [\d:]+ \S*"), st.text())
 def test_any_retry_after_gives_a_sane_number_or_none(value: str, date: str) -> None:
     """Whatever the header holds."""
-    seconds = retry_after({"Retry-After": value, "Date": date}, now=NOW)
+    seconds = retry_after(CIMultiDict({"Retry-After": value, "Date": date}), now=NOW)
     assert seconds is None or 0.0 <= seconds <= timedelta.max.total_seconds()
 
 
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
-def test_json_keeps_its_meaning_on_one_printable_line(value: object, indent: int | None, ascii_only: bool) -> None:  # noqa: FBT001 - drawn
+def test_json_keeps_its_meaning_on_one_printable_line(value: object, indent: int | None, ascii_only: bool) -> None:
     """However it was written."""
     body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     text = compact_json(body, max_bytes=LIMIT)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_core.source_request import check_url_template, parse_headers
+from ingest_core.source.request import check_url_template, parse_headers
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_an_address_that_can_be_asked_is_fine(template: str) -> None:
         (f"https://{'a' * 64}.com/{{id}}", "host"),
     ],
 )
-def test_an_address_that_cannot_be_asked_is_told_in_one_line(template: str, problem: str) -> None:
-    """The line says what to mend."""
+def test_an_address_that_cannot_be_asked_is_reported_in_one_line(template: str, problem: str) -> None:
+    """The line says what to fix."""
     found = check_url_template(template)
     assert found is not None
     assert problem in found
@@ -115,7 +115,7 @@ def test_headers_are_a_json_object() -> None:
         ('{"Accept-Encoding": "hidden"}', "Accept-Encoding"),
     ],
 )
-def test_headers_that_cannot_be_sent_are_told_without_their_values(text: str, problem: str) -> None:
+def test_headers_that_cannot_be_sent_are_reported_without_their_values(text: str, problem: str) -> None:
     """A value is likely a secret; no line break gets in."""
     with pytest.raises(ValueError, match=r"^[a-z]") as found:
         parse_headers(text)
@@ -126,7 +126,7 @@ def test_headers_that_cannot_be_sent_are_told_without_their_values(text: str, pr
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers(), max_size=3))
 def test_any_object_is_accepted_whole_or_refused(headers: dict[str, object]) -> None:
-    """Nothing is dropped or mended silently."""
+    """Nothing is dropped or changed silently."""
     try:
         parsed = parse_headers(json.dumps(headers))
     except ValueError as error:

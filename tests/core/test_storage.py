@@ -3,31 +3,49 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 import pytest
+from azure.storage.queue.aio import QueueServiceClient
 
+from devtools.azurite import Azurite, azurite
 from devtools.ports import free_ports
-from ingest_core.adapters import azure
-from ingest_core.adapters.azure import AzureStorage
-from ingest_core.adapters.azure_connection import DEVELOPMENT_STORAGE
-from ingest_core.adapters.memory import Account, MemoryStorage
 from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageUnavailable
-from ingest_core.ingestions import Ingestions
 from ingest_core.models import BatchRecord, Ingestion, Item, Priority, Status
-from ingest_core.ports import Queue, Storage, Table
-from ingest_core.rows import RESULT_BYTES
-from tests.support.processes import Azurite, azurite
+from ingest_core.ports import CALL_SECONDS, RESULT_BYTES, Queue, Storage, Table
+from ingest_core.storage.azure import QUEUE_API_VERSION, AzureStorage
+from ingest_core.storage.azure_queue import AzureQueue
+from ingest_core.storage.connection_string import DEVELOPMENT_STORAGE
+from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.memory import Account, MemoryQueue, MemoryStorage
+from tests.support.emptied import empty
+from tests.support.faults import Faults
+
+Lane = AzureQueue | MemoryQueue
 
 
 @pytest.fixture(params=["memory", "azurite"])
-async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+async def storage(request: pytest.FixtureRequest) -> AsyncIterator[AzureStorage | MemoryStorage]:
     """A storage account; Azurite's is shared with other tests."""
     if request.param == "memory":
         yield MemoryStorage(Account(now=lambda: datetime.now(UTC)))
         return
     emulator: Azurite = request.getfixturevalue("storage_emulator")
     one = AzureStorage(emulator.connection_string)
+    yield one
+    await one.close()
+
+
+@pytest.fixture(params=["memory", "azurite"])
+async def named(request: pytest.FixtureRequest) -> AsyncIterator[AzureStorage | MemoryStorage]:
+    """A storage account with a queue of its own for ended events."""
+    name = f"ended-{uuid4()}"
+    if request.param == "memory":
+        yield MemoryStorage(Account(now=lambda: datetime.now(UTC)), ended_queue=name)
+        return
+    emulator: Azurite = request.getfixturevalue("storage_emulator")
+    one = AzureStorage(emulator.connection_string, ended_queue=name)
     yield one
     await one.close()
 
@@ -39,7 +57,7 @@ def table(storage: Storage) -> Table:
 
 
 @pytest.fixture
-async def queue(storage: Storage) -> Queue:
+async def queue(storage: AzureStorage | MemoryStorage) -> Lane:
     """An empty queue."""
     one = storage.lanes[Priority.LOW]
     while received := await one.receive():
@@ -84,16 +102,26 @@ async def test_a_batch_row_holds_the_largest_results_as_they_came(storage: Stora
     )  # fmt: skip
     await ingestions.insert(ingestion, range(1, 7))
     third, rejected = '"\\"' * (RESULT_BYTES // 9), Item(item_id=9, error='no "such"\nitem !')
-    for items in ([Item(item_id=7, data=third * 3), rejected], [Item(item_id=n, data=third) for n in range(3)]):
-        turn = await ingestions.read_turn(ingestion.ingestion_id)
-        after = turn.ingestion.batch_ended(failed=False)
+    cases = ([Item(item_id=7, data=third * 3), rejected], [Item(item_id=n, data=third) for n in range(3)])
+    for index, items in enumerate(cases):
+        await ingestions.change(ingestion.ingestion_id, partial(started, index, moment))
         record = BatchRecord(
-            index=turn.ingestion.finished_batches, status=Status.COMPLETED, attempts=1, triggered_at=moment,
-            completed_at=moment, items=items,
+            index=index, status=Status.COMPLETED, attempts=1, triggered_at=moment, completed_at=moment, token="t",
+            items=items,
         )  # fmt: skip
-        await ingestions.end_batch(after, record, etag=turn.etag)
-        (found,) = await ingestions.results(ingestion.ingestion_id, record.index, 1, enough_bytes=1)
+        await ingestions.end_batch(ingestion.ingestion_id, partial(ended, index), record)
+        (found,) = await ingestions.results(ingestion.ingestion_id, index, 1, enough_bytes=1)
         assert found.items == items
+
+
+def started(index: int, moment: datetime, ingestion: Ingestion) -> Ingestion:
+    """The ingestion with a batch running."""
+    return ingestion.batch_started(index, token="t", age=1.0, lease=25.0, at=moment)
+
+
+def ended(index: int, ingestion: Ingestion) -> Ingestion | None:
+    """The ingestion with that batch ended."""
+    return ingestion.batch_ended(index, "t", has_failed=False, error_count=0)
 
 
 async def test_a_second_insert_is_refused(table: Table) -> None:
@@ -113,7 +141,15 @@ async def test_a_missing_row_is_not_found(table: Table) -> None:
     with pytest.raises(NotFound):
         await table.merge(given, etag='W/"x"')
     with pytest.raises(NotFound):
+        await table.merge(given, etag=None)
+    with pytest.raises(NotFound):
+        await table.replace(given, etag='W/"x"')
+    with pytest.raises(NotFound):
         await table.put_and_merge({**given, "RowKey": "b"}, given, etag='W/"x"')
+    with pytest.raises(NotFound):
+        await table.delete(given["PartitionKey"], "a")
+    with pytest.raises(NotFound):
+        await table.delete(given["PartitionKey"], "a", etag='W/"x"')
 
 
 async def test_a_merge_changes_what_it_names_if_the_version_still_stands(table: Table) -> None:
@@ -127,6 +163,71 @@ async def test_a_merge_changes_what_it_names_if_the_version_still_stands(table: 
     assert (found.entity["n"], found.entity["other"], found.etag) == (2, "kept", second)
 
 
+async def test_a_merge_without_an_etag_changes_any_version(table: Table) -> None:
+    """Where only the latest value matters, nobody has to read first."""
+    given = row(n=1, other="kept")
+    await table.insert(given)
+    etag = await table.merge({**given, "n": 2}, etag=None)
+    found = await table.get(given["PartitionKey"], "a")
+    assert (found.entity["n"], found.entity["other"], found.etag) == (2, "kept", etag)
+
+
+async def test_a_replacement_leaves_nothing_of_the_old_row(table: Table) -> None:
+    """It inserts where there is no row, and with an ETag it replaces that version only."""
+    given = row(n=1, stale="old")
+    first = await table.replace(given)
+    second = await table.replace({**row(), "PartitionKey": given["PartitionKey"], "n": 2})
+    with pytest.raises(Changed):
+        await table.replace({**given, "n": 3}, etag=first)
+    found = await table.get(given["PartitionKey"], "a")
+    assert (found.entity["n"], found.entity.get("stale"), found.etag) == (2, None, second)
+    third = await table.replace({**given, "n": 4}, etag=second)
+    found = await table.get(given["PartitionKey"], "a")
+    assert (found.entity["n"], found.etag) == (4, third)
+
+
+async def test_a_deletion_names_the_version_or_takes_any(table: Table) -> None:
+    """A row that somebody else has written since it was read stays."""
+    given = row(n=1)
+    first = await table.insert(given)
+    second = await table.merge(given, etag=first)
+    with pytest.raises(Changed):
+        await table.delete(given["PartitionKey"], "a", etag=first)
+    await table.delete(given["PartitionKey"], "a", etag=second)
+    with pytest.raises(NotFound):
+        await table.get(given["PartitionKey"], "a")
+    await table.insert(given)
+    await table.delete(given["PartitionKey"], "a")
+    with pytest.raises(NotFound):
+        await table.get(given["PartitionKey"], "a")
+
+
+async def rows_of(table: Table, partition: str) -> list[str]:
+    """The row keys in a partition."""
+    return [str(stored.entity["RowKey"]) async for stored in table.query({"PartitionKey": partition})]
+
+
+async def test_a_hundred_rows_are_deleted_at_once(table: Table) -> None:
+    """Rows that are not named stay, also those of another partition."""
+    partition = str(uuid4())
+    for index in range(101):
+        await table.insert({"PartitionKey": partition, "RowKey": f"{index:03d}"})
+    await table.insert({"PartitionKey": f"{partition}-other", "RowKey": "000"})
+    await table.delete_many(partition, [f"{index:03d}" for index in range(100)])
+    assert await rows_of(table, partition) == ["100"]
+    assert await rows_of(table, f"{partition}-other") == ["000"]
+
+
+@pytest.mark.parametrize("row_keys", [["gone"], ["a", "gone", "b"], ["a", "a", "b"], []])
+async def test_rows_that_do_not_exist_do_not_keep_others_from_being_deleted(table: Table, row_keys: list[str]) -> None:
+    """Whoever deletes again what a crash left half deleted must come to an end."""
+    partition = str(uuid4())
+    for row_key in ("a", "b", "c"):
+        await table.insert({"PartitionKey": partition, "RowKey": row_key})
+    await table.delete_many(partition, row_keys)
+    assert await rows_of(table, partition) == sorted({"a", "b", "c"} - set(row_keys))
+
+
 async def test_a_transaction_does_both_or_neither(table: Table) -> None:
     """The batch row and the cursor belong together."""
     given = row(n=1)
@@ -136,9 +237,10 @@ async def test_a_transaction_does_both_or_neither(table: Table) -> None:
         await table.put_and_merge(batch, {**given, "n": 2}, etag="W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\"")
     with pytest.raises(NotFound):
         await table.get(given["PartitionKey"], "b")
-    await table.put_and_merge(batch, {**given, "n": 2}, etag=first)
+    second = await table.put_and_merge(batch, {**given, "n": 2}, etag=first)
     assert (await table.get(given["PartitionKey"], "b")).entity["m"] == 1
-    assert (await table.get(given["PartitionKey"], "a")).entity["n"] == 2
+    found = await table.get(given["PartitionKey"], "a")
+    assert (found.entity["n"], found.etag) == (2, second)
 
 
 async def test_a_transaction_replaces_a_row_that_is_there(table: Table) -> None:
@@ -160,6 +262,41 @@ async def test_a_query_gives_a_range_of_rows_in_order(table: Table) -> None:
         {"PartitionKey": partition}, row_keys=("batch-00000001", "batch-00000006"), select=["n"], page_size=2
     )
     assert [stored.entity["n"] async for stored in found] == [1, 2, 3, 4, 5]
+
+
+async def test_a_query_gives_a_range_of_partitions_in_order(table: Table) -> None:
+    """By partition first, then by row, whatever the order of their making, and page by page."""
+    beginning = str(uuid4())
+    keys = [(f"{beginning}-{partition}", row_key) for partition in "abcd" for row_key in ("1", "2")]
+    for partition_key, row_key in reversed(keys):
+        await table.insert({"PartitionKey": partition_key, "RowKey": row_key})
+    found = table.query({}, partition_keys=(f"{beginning}-b", f"{beginning}-d"), select=["RowKey"], page_size=3)
+    wanted = keys[2:6]
+    assert [stored.entity["RowKey"] async for stored in found] == [row_key for _, row_key in wanted]
+    found = table.query({"RowKey": "2"}, partition_keys=(f"{beginning}-b", f"{beginning}-d"))
+    assert [stored.entity["PartitionKey"] async for stored in found] == [f"{beginning}-b", f"{beginning}-c"]
+
+
+@pytest.mark.parametrize("where", ["memory", "azurite"])
+async def test_a_query_that_stops_early_pays_for_what_it_read(where: str, request: pytest.FixtureRequest) -> None:
+    """A page is one call; nobody reads a page in advance."""
+    faults = Faults()
+    one: Storage
+    if where == "memory":
+        one = MemoryStorage(Account(now=lambda: datetime.now(UTC)), before=faults.before, after=faults.after)
+    else:
+        emulator: Azurite = request.getfixturevalue("storage_emulator")
+        one = AzureStorage(emulator.connection_string, transport=faults.transport)
+    partition = str(uuid4())
+    for index in range(7):
+        await one.history.insert({"PartitionKey": partition, "RowKey": str(index)})
+    faults.calls.clear()
+    for calls, rows in ((1, 2), (2, 3)):
+        found = one.history.query({"PartitionKey": partition}, page_size=2)
+        assert [(await anext(found)).entity["RowKey"] for _ in range(rows)] == [str(index) for index in range(rows)]
+        assert len(faults.calls) == calls
+        faults.calls.clear()
+    await one.close()
 
 
 async def test_a_query_by_value_finds_equal_rows_only(table: Table) -> None:
@@ -228,10 +365,41 @@ async def test_an_empty_queue_gives_nothing(queue: Queue) -> None:
     assert await queue.receive() is None
 
 
-async def test_poison_goes_to_a_queue_of_its_own(queue: Queue) -> None:
+async def test_poison_goes_to_a_queue_of_its_own(queue: Lane) -> None:
     """The lane itself stays as it is."""
+    before = await queue.poisoned()
     await queue.put_poison("bad")
     assert await queue.peek() == []
+    assert await queue.poisoned() == before + 1
+    assert "bad" in await queue.poison_texts()
+
+
+async def test_hidden_messages_are_counted(queue: Lane) -> None:
+    """A test asks whether work is left, whoever holds it just now."""
+    await queue.put("one")
+    await queue.put("two")
+    await queue.receive()
+    assert await queue.count() == 2
+
+
+async def test_the_end_of_an_ingestion_goes_to_a_queue_for_triggers(named: AzureStorage | MemoryStorage) -> None:
+    """The text comes back as it was put; the queue is made when first used."""
+    text = '{"label": "é ☃"}'
+    await named.put_event(text)
+    assert await named.events() == [text]
+
+
+async def test_no_end_is_told_where_no_queue_was_named(storage: AzureStorage | MemoryStorage) -> None:
+    """It is off unless somebody asks for it."""
+    await storage.put_event("nobody reads this")
+    assert await storage.events() == []
+
+
+async def test_every_table_is_one_of_its_own(storage: Storage) -> None:
+    """The same key may be in all of them."""
+    given = row()
+    for table in (storage.ingestions, storage.dispatch, storage.backlog, storage.history):
+        await table.insert(given)
 
 
 async def test_messages_never_expire(storage_emulator: Azurite) -> None:
@@ -240,23 +408,19 @@ async def test_messages_never_expire(storage_emulator: Azurite) -> None:
     lane = one.lanes[Priority.MEDIUM]
     await lane.put("work")
     await lane.put_poison("report")
-    for client in lane.clients:
-        [message] = await client.peek_messages()
-        assert message.expires_on.year == 9999
+    text = storage_emulator.connection_string
+    async with QueueServiceClient.from_connection_string(text, api_version=QUEUE_API_VERSION) as account:
+        for name in ("ingest-medium", "ingest-medium-poison"):
+            [message] = await account.get_queue_client(name).peek_messages()
+            assert message.expires_on.year == 9999
     await one.close()
-
-
-async def test_connections_are_closed_before_azurite_closes_them() -> None:
-    """It does so after five seconds without a request: one that is sent just then would fail."""
-    async with azure.connect() as transport:
-        assert transport.session.connector._keepalive_timeout < 5
 
 
 async def test_storage_that_is_down_is_reported_in_one_line_and_soon() -> None:
     """A refused connection is no reason to wait."""
     (port,) = free_ports(1)
     down = AzureStorage(DEVELOPMENT_STORAGE.replace("10002", str(port)).replace("10001", str(port)))
-    async with asyncio.timeout(azure.CALL_SECONDS):
+    async with asyncio.timeout(CALL_SECONDS):
         with pytest.raises(StorageUnavailable) as caught:
             await down.ingestions.get("a", "a")
     await down.close()
@@ -275,8 +439,7 @@ async def test_a_gateways_page_says_nothing_of_a_row(answer: bytes) -> None:
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as gateway:
         port = gateway.sockets[0].getsockname()[1]
-        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10001", str(port)).replace("10002", str(port)))
-        one._created = True
+        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10001", str(port)).replace("10002", str(port)), create=False)
         with pytest.raises(StorageUnavailable):
             await one.ingestions.get("a", "a")
         with pytest.raises(StorageUnavailable):
@@ -295,8 +458,8 @@ async def test_a_query_may_take_as_long_as_the_service_looks() -> None:
         writer.close()
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as slow:
-        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10002", str(slow.sockets[0].getsockname()[1])))
-        one._created = True
+        port = slow.sockets[0].getsockname()[1]
+        one = AzureStorage(DEVELOPMENT_STORAGE.replace("10002", str(port)), create=False)
         assert [found async for found in one.ingestions.query({"unfinished": True})] == []
         await one.close()
 
@@ -306,17 +469,9 @@ async def test_tables_that_vanish_are_made_again(tmp_path_factory: pytest.TempPa
     with azurite(tmp_path_factory.mktemp("own")) as emulator:
         one = AzureStorage(emulator.connection_string)
         await one.ingestions.insert(row())
-        await one._tables.delete_table("ingestions")
-        await one._queues.delete_queue("ingest-high")
+        empty(emulator.connection_string)
         with pytest.raises(StorageUnavailable):
             await one.ingestions.insert(row())
         await one.ingestions.insert(row())
         await one.lanes[Priority.HIGH].put("x")
         await one.close()
-
-
-async def test_the_short_form_of_the_development_account_is_understood() -> None:
-    """The table client may not know it."""
-    one = AzureStorage("UseDevelopmentStorage=true")
-    assert one._tables.url == "http://127.0.0.1:10002/devstoreaccount1"
-    await one.close()

@@ -7,15 +7,16 @@ import venv
 from pathlib import Path
 
 from devtools import stamp
-from devtools.workspace import NODE_PACKAGES, PACKAGES
-from tests.support.processes import ROOT
+from devtools.azurite import ROOT
+from devtools.node import NODE_PACKAGES
+from devtools.packages import START, TEST
 
-FILES = ("dev.py", "host.json", "local.settings.json", *PACKAGES, *NODE_PACKAGES)
+FILES = ("dev.py", "host.json", "local.settings.json", *TEST.files, *NODE_PACKAGES)
 
 
 def make_checkout(folder: Path, *, emulator: Path | None = None) -> Path:
     """Copy the checkout, with the real function app and emulator, or with a module in the emulator's place."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "devtools", folder / "devtools")
@@ -32,13 +33,18 @@ def make_checkout(folder: Path, *, emulator: Path | None = None) -> Path:
 
 
 def _make_environment(folder: Path) -> None:
-    """An environment that borrows the packages of the one that runs the tests."""
+    """An environment that borrows the packages of the one that runs the tests, and knows their names."""
     environment = folder / ".venv"
     venv.create(environment, symlinks=sys.platform != "win32")
     packages = next(environment.rglob("site-packages"))
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    with stamp.renewed(environment / "dev-stamp", [folder / name for name in PACKAGES]):
-        pass
+    borrowed = Path(sysconfig.get_path("purelib"))
+    (packages / "borrowed.pth").write_text(str(borrowed))
+    for installed in borrowed.glob("*.dist-info"):
+        (packages / installed.name).mkdir()
+        (packages / installed.name / "RECORD").touch()  # pip would remove the files that it lists: none of ours
+    for needs in (START, TEST):
+        with stamp.renewed(environment / needs.stamp, needs.sources(folder)):
+            pass
 
 
 def _link_node_modules(folder: Path) -> None:
@@ -47,5 +53,6 @@ def _link_node_modules(folder: Path) -> None:
     for each in (ROOT / "node_modules").iterdir():
         if each.is_dir():
             (modules / each.name).symlink_to(each)
+    shutil.copy2(ROOT / "node_modules" / ".package-lock.json", modules)
     with stamp.renewed(modules / "dev-stamp", [folder / name for name in NODE_PACKAGES]):
         pass

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from devtools.child import Child, wait_until
 from devtools.console import Failure
 from devtools.locks import locked
 from devtools.ports import free_ports, listening
-from tests.support.processes import Process, wait_until
 
 
-class Run(Process):
+class Run(Child):
     """`dev.py start` in a checkout, on a free port, with whatever it prints."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Run(Process):
         os.killpg(self.pid, signal.SIGINT)
 
     def children(self) -> dict[str, int]:
-        """Process IDs of Azurite and the host. Linux only."""
+        """Child IDs of Azurite and the host. Linux only."""
         found = {}
         for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             command = Path(f"/proc/{pid}/cmdline").read_text()

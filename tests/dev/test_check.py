@@ -14,7 +14,6 @@ def asked(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> Pa
         f'echo "$@" >> {tmp_path}/asked; while read -r name; do case "$*" in *"$name"*) echo found; exit 1;; esac; done'
     )
     python = script("python", f"{tool} < {tmp_path}/broken")
-    script("lint-imports", f'set -- lint-imports "$@"; {tool} < {tmp_path}/broken')
     (tmp_path / "broken").touch()
     workspace = Workspace(root=tmp_path, python=python, node="node")
     monkeypatch.setattr(check, "prepare", lambda _root, **_: workspace)
@@ -30,17 +29,23 @@ def test_every_check_runs_and_pytest_gets_the_other_arguments(
         "-m ruff check",
         "-m ruff format --check",
         "-m mypy",
-        "lint-imports",
+        "-c import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())",
         "-m pytest -k a or b tests/dev -x --lf",
     ]
     assert capfd.readouterr().out.splitlines()[-1].startswith("All in order")
 
 
 @pytest.mark.parametrize(
-    "broken", ["ruff check", "ruff format", "mypy", "lint-imports", "pytest -n", "pytest -m alone"]
+    ("broken", "named"),
+    [
+        *[(name, name) for name in ("ruff check", "ruff format", "mypy")],
+        ("importlinter", "lint-imports"),
+        ("-n 3", "pytest -m not alone"),
+        ("-m alone", "pytest -m alone"),
+    ],
 )
 def test_one_failure_fails_the_whole_and_stops_nothing(
-    asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str
+    asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str, named: str
 ) -> None:
     """The last line names what failed, and its output is shown."""
     (tmp_path / "broken").write_text(f"{broken}\n")
@@ -48,4 +53,4 @@ def test_one_failure_fails_the_whole_and_stops_nothing(
     assert len(asked.read_text().splitlines()) == 6
     shown = capfd.readouterr().out
     assert shown.count("found") == 1
-    assert shown.splitlines()[-1].startswith(f"FAILED: {broken.removesuffix(' -n')}")
+    assert shown.splitlines()[-1].startswith(f"FAILED: {named} (")

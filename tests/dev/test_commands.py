@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from devtools.child import Child, wait_until
 from tests.dev.checkout import make_checkout
-from tests.support.processes import Process, wait_until
 
 FAKE_HOST = Path(__file__).with_name("fake_host.py")
 BENCH = """
@@ -34,9 +34,9 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def bench(checkout: Path, *words: str) -> Process:
+def bench(checkout: Path, *words: str) -> Child:
     """Start `dev.py bench`."""
-    return Process([sys.executable, "dev.py", "bench", *words], log=checkout / "log", cwd=checkout)
+    return Child([sys.executable, "dev.py", "bench", *words], log=checkout / "log", cwd=checkout)
 
 
 def test_arguments_and_exit_code_pass_through(checkout: Path) -> None:

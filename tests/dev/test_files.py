@@ -1,13 +1,15 @@
 import ast
 import json
+import shutil
 import subprocess
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 
+from devtools.azurite import ROOT
 from devtools.cli import main
-from tests.support.processes import ROOT
 
 DEPLOYED = {"function_app.py", "ingest_core", "host.json", "requirements.txt"}
 OURS = {"dev.py", "devtools", "emulator", "tests", "bench", "local.settings.json", "README.md"}
@@ -52,12 +54,27 @@ def test_the_host_settings_are_those_that_the_service_needs() -> None:
     assert host["functionTimeout"] == "00:10:00"
 
 
-def test_the_build_runs_what_everybody_runs() -> None:
-    """Nothing is installed on the side."""
-    lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    commands = [line for line in lines if line and not line.startswith("#")]
-    assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "python3 dev.py test"]
-    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+@pytest.mark.parametrize("is_root", [True, False])
+def test_the_build_installs_a_browser_and_runs_what_everybody_runs(tmp_path: Path, *, is_root: bool) -> None:
+    """A browser that cannot be installed fails nothing. A build that is not root uses sudo, without a question."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy2(ROOT / ".ci" / "run", tmp_path / ".ci")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "env"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "id").write_text(f"#!/bin/sh\necho {0 if is_root else 1000}\n")
+    for name in ("apt-get", "sudo", "python3"):
+        code = 0 if name == "python3" else 1
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\nexit {code}\n')
+    for program in programs.iterdir():
+        if not program.is_symlink():
+            program.chmod(0o755)
+    done = subprocess.run([tmp_path / ".ci" / "run"], env={"PATH": str(programs)}, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"chromium cannot be installed" in done.stdout
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["apt-get update" if is_root else "sudo -n apt-get update", "python3 dev.py test"]
 
 
 @pytest.mark.parametrize(("words", "code"), [([], 2), (["strat"], 2), (["--help"], 0)])
@@ -67,4 +84,12 @@ def test_without_a_command_the_commands_are_listed(
     """A wrong one is an error."""
     assert main(words) == code
     shown = capsys.readouterr().out
-    assert all(f"  {name} " in shown for name in ("start", "test", "soak", "bench"))
+    assert all(f"  {name} " in shown for name in ("start", "test", "reset", "audit", "soak", "bench"))
+
+
+def test_a_wrong_command_is_named_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that a slip of the hand is seen at once."""
+    main(["strat"])
+    assert capsys.readouterr().out.startswith("dev.py has no command 'strat'. Did you mean `dev.py start`?\n")
+    main(["xyzzy"])
+    assert capsys.readouterr().out.startswith("dev.py has no command 'xyzzy'.\n")

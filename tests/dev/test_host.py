@@ -28,6 +28,23 @@ def test_a_func_that_does_not_work_is_not_the_host(tmp_path: Path, script: Scrip
     assert (choice.func, choice.why) == (None, "emulator (`func --version` fails: cannot find the runtime)")
 
 
+@pytest.mark.parametrize(
+    ("says", "shown"),
+    [("echo function runner 1.2", "function runner 1.2"), ("true", "nothing"), ("echo 2.7.3188", "2.7.3188")],
+)
+def test_another_program_called_func_is_not_the_host(tmp_path: Path, script: Script, says: str, shown: str) -> None:
+    """Nor are Core Tools of a version that does not know this kind of app."""
+    func = script("func", says)
+    why = f"emulator ({func} is not Azure Functions Core Tools 4, `func --version` says {shown!r})"
+    assert choose(None, tmp_path).why == why
+
+
+def test_what_func_warns_about_is_not_its_version(tmp_path: Path, script: Script) -> None:
+    """It prints such lines on standard error."""
+    script("func", "echo 4.1.2; echo 'a newer version is available: 9' >&2")
+    assert choose(None, tmp_path).why.startswith("func 4.1.2 ")
+
+
 def test_a_silent_failure_of_func_shows_its_exit_code(tmp_path: Path, script: Script) -> None:
     """There is always a reason."""
     script("func", "exit 3")

@@ -1,4 +1,6 @@
+import os
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from devtools import interpreters
 from devtools.console import Failure
 from tests.dev.conftest import Script
 
+NOT_UTF_8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
 OTHER = "3.12" if interpreters.running() != "3.12" else "3.13"
 
 
@@ -15,6 +18,11 @@ def pyenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of pyenv, with no versions in it."""
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     return tmp_path / "pyenv" / "versions"
+
+
+def answer(version: str, path: str) -> str:
+    """Shell lines that answer the probe as that interpreter would."""
+    return f"echo {version} {os.fsencode(path).hex()}"
 
 
 def install(pyenv: Path, release: str, lines: str) -> None:
@@ -33,14 +41,14 @@ def test_the_running_python_is_found_without_a_search(tmp_path: Path) -> None:
 
 def test_a_python_on_path_is_found(tmp_path: Path, script: Script) -> None:
     """By the name that carries its version; it says itself where it is."""
-    script(f"python{OTHER}", f"echo {OTHER} /opt/it/python")
+    script(f"python{OTHER}", answer(OTHER, "/opt/it/python"))
     assert interpreters.find(OTHER, tmp_path) == "/opt/it/python"
 
 
 def test_a_shim_that_leads_nowhere_is_passed_over(tmp_path: Path, script: Script, pyenv: Path) -> None:
     """There is one on PATH for every version that pyenv has, also for those that are not switched on."""
     script(f"python{OTHER}", "echo 'command not found'; exit 127")
-    install(pyenv, f"{OTHER}.1", f"echo {OTHER} /pyenv/python")
+    install(pyenv, f"{OTHER}.1", answer(OTHER, "/pyenv/python"))
     assert interpreters.find(OTHER, tmp_path) == "/pyenv/python"
 
 
@@ -48,7 +56,7 @@ def test_a_shim_that_leads_nowhere_is_passed_over(tmp_path: Path, script: Script
 def test_the_newest_release_that_runs_is_taken(tmp_path: Path, pyenv: Path) -> None:
     """Numbers are compared as numbers, and a broken installation does not count."""
     for release in ("9", "10"):
-        install(pyenv, f"{OTHER}.{release}", f"echo {OTHER} /release/{release}")
+        install(pyenv, f"{OTHER}.{release}", answer(OTHER, f"/release/{release}"))
     install(pyenv, f"{OTHER}.11", "exit 1")
     assert interpreters.find(OTHER, tmp_path) == "/release/10"
 
@@ -65,3 +73,19 @@ def test_a_version_that_cannot_be_used_is_refused(tmp_path: Path, version: str) 
     """Too old, or not two numbers."""
     with pytest.raises(Failure, match=r"give a version from 3\.11 on"):
         interpreters.find(version, tmp_path)
+
+
+def test_what_python_says_at_its_start_is_not_its_version(tmp_path: Path, script: Script) -> None:
+    """A site hook or a wrapper may print a line, on either output."""
+    script(f"python{OTHER}", f"echo 'using cached 1.1' >&2; echo welcome; {answer(OTHER, '/opt/python')}")
+    assert interpreters.find(OTHER, tmp_path) == "/opt/python"
+
+
+def test_a_path_is_found_that_the_terminal_cannot_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter lies below a folder with other letters than ASCII's, and nothing is in UTF-8."""
+    for name, value in NOT_UTF_8.items():
+        monkeypatch.setenv(name, value)
+    link = tmp_path / "Jörg" / "env"
+    venv.create(link, symlinks=True)
+    version, path = interpreters.probe([str(link / "bin" / "python")], tmp_path)
+    assert (version, path) == (interpreters.running(), str(link / "bin" / "python"))

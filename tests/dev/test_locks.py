@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -54,3 +56,19 @@ def test_who_waits_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ):
         pass
     assert capsys.readouterr().out == "waiting\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named_and_the_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on some network file systems; that is not "already running"."""
+
+    def refuse(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path / "lock", holder="", patience=0, refusal="in use"):
+        pass
+    line = f"WARNING: the file system of {tmp_path} has no locks ({os.strerror(number)}), "
+    assert capsys.readouterr().out.startswith(line)

@@ -6,19 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from devtools.child import Child, wait_until
 from devtools.console import Failure
+from devtools.ports import free_ports, listening
 from devtools.processes import Interrupts
-from devtools.start import Limit, _wait
+from devtools.start import Limit, wait
 from tests.dev.checkout import make_checkout
 from tests.dev.run import Run, running
-from tests.support.processes import Process, wait_until
 
 FAKE_HOST = Path(__file__).with_name("fake_host.py")
-STOPPING = "Stopping: first the batch in flight, then the host, then Azurite (Ctrl-C again kills the host)\n"
+STOPPING = "Stopping: first the host, then Azurite (Ctrl-C again ends the host at once)\n"
 
 FAKE_FUNC = """#!/bin/sh
 if [ "$1" = --version ]; then echo 4.2.1; exit; fi
@@ -38,6 +40,15 @@ def checkout(tmp_path: Path) -> Path:
     return make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
 
 
+def make_func(checkout: Path) -> Path:
+    """A folder with a program that answers like Core Tools, and serves like the fake host."""
+    func = checkout / "bin" / "func"
+    func.parent.mkdir()
+    func.write_text(FAKE_FUNC)
+    func.chmod(0o755)
+    return func.parent
+
+
 def runs(pid: int) -> bool:
     """Whether the process has not ended; one that nobody has collected has."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -46,11 +57,11 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_the_host_first_and_azurite_last(checkout: Path, number: signal.Signals) -> None:
-    """A Ctrl-C, too, is for dev.py alone: the host gets one SIGTERM, and finds its storage until it has ended."""
+    """A Ctrl-C, too, is for dev.py alone: the emulator gets one SIGINT, and finds its storage until it has ended."""
     with running(checkout) as run:
         os.killpg(run.pid, number)
         assert run.wait() == 0
-        assert run.output().endswith(STOPPING + "fake host: got SIGTERM\nfake host: its batch is stored\nStopped.\n")
+        assert run.output().endswith(STOPPING + "fake host: got SIGINT\nfake host: its batch is stored\nStopped.\n")
         assert run.everything_has_ended()
         assert run.azurite_closed_in_order()
 
@@ -58,19 +69,34 @@ def test_a_signal_stops_the_host_first_and_azurite_last(checkout: Path, number: 
 def test_the_service_is_announced_when_it_answers(checkout: Path) -> None:
     """The URL is the one that was asked for."""
     with running(checkout) as run:
-        assert f"The service runs at http://127.0.0.1:{run.port} " in run.output()
+        assert f"The service runs at http://127.0.0.1:{run.port}, and its data is in .azurite/\n" in run.output()
         assert f"curl -i http://127.0.0.1:{run.port}/ingest -d '" in run.output()
         assert "Host: emulator (--host emulator)\n" in run.output()
 
 
-def test_impatience_kills_the_host_and_never_azurite(checkout: Path) -> None:
-    """A second Ctrl-C ends a batch that would take for ever."""
+def test_a_second_ctrl_c_kills_the_host_at_once_and_never_azurite(checkout: Path) -> None:
+    """What was in flight is started again later."""
     with running(checkout, env={"FAKE_BATCH_SECONDS": "600"}) as run:
         run.ctrl_c()
-        run.wait_for("got SIGTERM")
+        run.wait_for("got SIGINT")
+        began = time.monotonic()
         run.ctrl_c()
         assert run.wait() == 0
-        assert "The host has not ended: killed." in run.output()
+        assert time.monotonic() - began < 3
+        assert "The host has not ended and is killed" in run.output()
+        assert run.everything_has_ended()
+        assert run.azurite_closed_in_order()
+
+
+@pytest.mark.parametrize("host", ["emulator", "func"])
+def test_one_ctrl_c_ends_everything_within_5_s(checkout: Path, host: str) -> None:
+    """Also in the middle of a tick that would go on for minutes, and func's worker with it."""
+    env = {"FAKE_BATCH_SECONDS": "600", "PATH": f"{make_func(checkout)}{os.pathsep}{os.environ['PATH']}"}
+    with running(checkout, host=host, env=env) as run:
+        began = time.monotonic()
+        run.ctrl_c()
+        assert run.wait() == 0
+        assert time.monotonic() - began < 5
         assert run.everything_has_ended()
         assert run.azurite_closed_in_order()
 
@@ -91,7 +117,8 @@ def test_a_port_in_use_is_one_line(checkout: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         output = Run(checkout, port=port).refused()
-    assert output == f"Port {port} cannot be used, it is in use: choose another with --port\n"
+    line = rf"Port {port} cannot be used, it is in use: choose another, such as dev.py start --port \d+\n"
+    assert re.fullmatch(line, output), output
 
 
 def test_an_unhealthy_service_says_why_and_runs(checkout: Path) -> None:
@@ -105,10 +132,7 @@ def test_an_unhealthy_service_says_why_and_runs(checkout: Path) -> None:
 
 def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Path) -> None:
     """It looks for its Python on PATH, is told to end itself, and its worker may outlive it: not for long."""
-    func = checkout / "bin" / "func"
-    func.parent.mkdir()
-    func.write_text(FAKE_FUNC)
-    func.chmod(0o755)
+    func = make_func(checkout) / "func"
     with running(checkout, host="func", env={"PATH": f"{func.parent}{os.pathsep}{os.environ['PATH']}"}) as run:
         assert f"Host: func 4.2.1 ({func})\n" in run.output()
         assert f"func asked: start --port {run.port}\n" in run.output()
@@ -123,7 +147,25 @@ def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Pat
 def test_what_the_system_refuses_is_one_line(checkout: Path) -> None:
     """Such as a full disk; here a file stands where the data folder should be."""
     (checkout / ".azurite").touch()
-    assert re.fullmatch(r"The system refused something \(.*\.azurite.*\): mend that, .*\n", Run(checkout).refused())
+    assert re.fullmatch(r"The system refused something \(.*\.azurite.*\): correct that, .*\n", Run(checkout).refused())
+
+
+def test_a_reader_that_goes_away_stops_the_service_without_a_traceback(checkout: Path) -> None:
+    """As with `dev.py start | head -2`: the host's own lines go nowhere from then on."""
+    port = free_ports(1)[0]
+    command = [sys.executable, "dev.py", "start", "--host", "emulator", "--port", str(port)]
+    with (checkout / "errors").open("wb") as errors:
+        run = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
+    assert run.stdout is not None
+    try:
+        wait_until(lambda: listening(port), seconds=60, what="the host listens")
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(10) == 0
+    finally:
+        run.kill()
+    assert (checkout / "errors").read_text() == ""
+    assert not listening(port)
 
 
 @linux_only
@@ -143,7 +185,7 @@ def test_an_azurite_that_dies_ends_the_run(checkout: Path) -> None:
     with running(checkout) as run:
         os.kill(run.children()["azurite"], signal.SIGKILL)
         assert run.wait() == 1
-        assert "fake host: got SIGTERM" in run.output()
+        assert "fake host: got SIGINT" in run.output()
         assert run.output().splitlines()[-1].startswith("Azurite was killed (signal 9): run this again; its log is /")
         assert run.everything_has_ended()
 
@@ -154,7 +196,7 @@ def test_a_killed_dev_py_leaves_nothing_running_and_nothing_lost(checkout: Path)
     with running(checkout) as run:
         run.kill()
         wait_until(run.everything_has_ended, seconds=30, what="everything has ended")
-        assert run.output().endswith("fake host: got SIGTERM\nfake host: its batch is stored\n")
+        assert run.output().endswith("fake host: got SIGINT\nfake host: its batch is stored\n")
         assert run.azurite_closed_in_order()
 
 
@@ -190,13 +232,13 @@ def test_a_start_after_a_killed_one_waits_until_the_data_is_free(checkout: Path)
 def test_waiting_has_an_end() -> None:
     """The failure is what the limit says."""
     with pytest.raises(Failure, match=r"^It does not answer \(waited 0\.1 s\)$"):
-        _wait(lambda: False, [], Interrupts(), limit=Limit(0.1, "It does not answer"))
+        wait(lambda: False, [], Interrupts(), limit=Limit(0.1, "It does not answer"))
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
 def test_a_number_that_is_no_port_is_refused(checkout: Path, port: str) -> None:
     """With the range that is one."""
-    run = Process([sys.executable, "dev.py", "start", f"--port={port}"], log=checkout / "log", cwd=checkout)
+    run = Child([sys.executable, "dev.py", "start", f"--port={port}"], log=checkout / "log", cwd=checkout)
     assert run.wait() == 2
     assert f"{port} is no port: give a number from 1 to 65535" in run.output()
 

@@ -1,16 +1,20 @@
+import os
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from devtools import interpreters, stamp, workspace
+from devtools import interpreters, node, stamp, workspace
 from devtools.console import Failure
 from tests.dev.checkout import make_checkout
 from tests.dev.conftest import Script
 
+WHOLE_NODE = 'if [ "$1" = --version ]; then echo v20.1.0; else echo 3.35.0; fi'
+NODE = shutil.which("node") or "node"
 FAKE_HOST = Path(__file__).with_name("fake_host.py")
 VERSION = interpreters.running()
 NO_ENSUREPIP = "The virtual environment was not created successfully because ensurepip is not available."
@@ -24,7 +28,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_a_second_run_installs_nothing(checkout: Path, script: Script) -> None:
     """It finds what is there, without asking npm or pip."""
-    node = script("node", "echo v20.1.0")
+    node = script("node", WHOLE_NODE)
     script("npm", "echo npm was called; exit 1")
     found = workspace.prepare(checkout)
     assert found == workspace.Workspace(root=checkout, python=checkout / ".venv" / "bin" / "python", node=str(node))
@@ -34,7 +38,7 @@ def test_changed_requirements_are_installed(checkout: Path, script: Script) -> N
     """The stamp is of the files' content; here pip is one that refuses."""
     script("node", "echo v20.1.0")
     (checkout / "requirements.txt").write_text("--no-such-option\n")
-    with pytest.raises(Failure, match="pip install failed, its last words are above") as failure:
+    with pytest.raises(Failure, match=r"pip install failed: .*no such option") as failure:
         workspace.prepare(checkout)
     assert "no such option" in failure.value.output
 
@@ -45,7 +49,7 @@ def test_npm_failing_is_one_line_and_leaves_the_step_to_be_repeated(checkout: Pa
     (checkout / "package-lock.json").write_text("{}")
     for _ in range(2):
         with pytest.raises(Failure, match=r"npm ci failed.*check the network") as failure:
-            workspace.ensure_azurite(checkout)
+            node.ensure_azurite(checkout, NODE)
         assert failure.value.output == "npm error network request failed"
 
 
@@ -53,9 +57,9 @@ def test_npm_gets_azurite_even_where_production_is_set(checkout: Path, script: S
     """Azurite is a development dependency, which `NODE_ENV=production` leaves out."""
     script("npm", 'echo "$@" > asked')
     (checkout / "package-lock.json").write_text("{}")
-    workspace.ensure_azurite(checkout)
+    node.ensure_azurite(checkout, NODE)
     assert (checkout / "asked").read_text() == "ci --include=dev --no-audit --no-fund\n"
-    assert stamp.fresh(checkout / "node_modules" / "dev-stamp", [checkout / n for n in workspace.NODE_PACKAGES])
+    assert stamp.fresh(checkout / "node_modules" / "dev-stamp", [checkout / n for n in node.NODE_PACKAGES])
 
 
 @pytest.mark.usefixtures("script")
@@ -63,23 +67,75 @@ def test_npm_missing_is_one_line(checkout: Path) -> None:
     """Debian packages it apart from Node."""
     (checkout / "package-lock.json").write_text("{}")
     with pytest.raises(Failure, match="npm is missing"):
-        workspace.ensure_azurite(checkout)
+        node.ensure_azurite(checkout, NODE)
 
 
 @pytest.mark.parametrize(
-    ("node", "line"),
+    ("says", "line"),
     [
         (None, "Node is missing: install Node 20 or newer"),
         ("echo v18.20.4", "Node 20 or newer is needed, this is v18.20.4"),
         ("echo cannot load a library; exit 127", r"does not work \(cannot load a library\)"),
     ],
 )
-def test_a_node_that_cannot_be_used_is_one_line(tmp_path: Path, script: Script, node: str | None, line: str) -> None:
+def test_a_node_that_cannot_be_used_is_one_line(tmp_path: Path, script: Script, says: str | None, line: str) -> None:
     """Missing, too old, broken."""
-    if node:
-        script("node", node)
+    if says:
+        script("node", says)
     with pytest.raises(Failure, match=line):
-        workspace.find_node(tmp_path)
+        node.find_node(tmp_path)
+
+
+@pytest.mark.parametrize("warning", ["echo '(node:7) Warning: v1.0' >&2", "echo 'nvm is loaded'"])
+def test_what_node_says_at_its_start_is_not_its_version(tmp_path: Path, script: Script, warning: str) -> None:
+    """On either output."""
+    program = script("node", f"{warning}; echo v20.20.2")
+    assert node.find_node(tmp_path) == str(program)
+
+
+@pytest.mark.parametrize("lost", ["sequelize", "azurite"])
+def test_a_package_that_npm_installed_and_that_is_gone_is_installed_again(
+    checkout: Path, script: Script, capsys: pytest.CaptureFixture[str], lost: str
+) -> None:
+    """The stamp alone proves nothing."""
+    package = checkout / "node_modules" / lost
+    script("npm", f"/bin/ln -s {package.resolve()} {package}")
+    package.unlink()
+    node.ensure_azurite(checkout, NODE)
+    assert f"node_modules is damaged (node_modules/{lost})" in capsys.readouterr().out
+    assert (package / "package.json").is_file()
+
+
+def test_before_a_test_run_azurite_must_answer(checkout: Path, script: Script) -> None:
+    """A file inside of a package is gone."""
+    package = checkout / "node_modules" / "azurite"
+    whole = package.resolve()
+    package.unlink()
+    package.mkdir()
+    shutil.copy2(whole / "package.json", package)
+    script("npm", f"/bin/rm -r {package}; /bin/ln -s {whole} {package}")
+    node.ensure_azurite(checkout, NODE, thoroughly=True)
+    assert node.azurite_answers(checkout, NODE)
+
+
+def test_an_azurite_that_does_not_start_is_no_success_of_npm(checkout: Path, script: Script) -> None:
+    """There is no stamp, and the line says what failed."""
+    (checkout / "node_modules" / "azurite").unlink()
+    script("npm", "true")
+    with pytest.raises(Failure, match=r"npm reported success, but Azurite does not start: Error: Cannot find module"):
+        node.ensure_azurite(checkout, NODE)
+    assert not (checkout / "node_modules" / "dev-stamp").exists()
+
+
+def test_an_environment_without_pip_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`uv venv` makes such ones. What else is in it stays, whatever the environment asks of pip."""
+    monkeypatch.setenv("PIP_USER", "1")
+    folder = tmp_path / ".venv"
+    venv.create(folder, symlinks=sys.platform != "win32")
+    (folder / "mine").touch()
+    python = workspace.ensure_environment(tmp_path, folder, VERSION, sys.executable)
+    assert subprocess.run([python, "-m", "pip", "--version"], check=False).returncode == 0
+    assert (folder / "mine").exists()
 
 
 def test_an_environment_whose_interpreter_is_gone_is_made_again(checkout: Path) -> None:
@@ -143,16 +199,16 @@ def test_a_full_disk_is_named_as_the_cause(checkout: Path, script: Script) -> No
     script("npm", "echo npm error code ENOSPC; exit 1")
     (checkout / "package-lock.json").write_text("{}")
     with pytest.raises(Failure, match="npm ci failed, the disk is full: free some space"):
-        workspace.ensure_azurite(checkout)
+        node.ensure_azurite(checkout, NODE)
 
 
 def test_another_python_has_an_environment_of_its_own(
     checkout: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that going back and forth installs nothing again."""
-    script("node", "echo v20.1.0")
+    script("node", WHOLE_NODE)
     other = "3.12" if VERSION != "3.12" else "3.13"
-    script(f"python{other}", f"echo {other} /opt/python{other}")
+    script(f"python{other}", f"echo {other} {os.fsencode(f'/opt/python{other}').hex()}")
     asked = []
     monkeypatch.setattr(workspace, "ensure_packages", lambda *_: None)
     monkeypatch.setattr(workspace, "ensure_environment", lambda *words: asked.append(words) or Path("p"))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from devtools.azurite import Azurite, azurite
 from tests.support.hosts import FunctionHost, hosts_present
-from tests.support.processes import Azurite, azurite
 
 INTERVAL = 1.0
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from devtools.azurite import Azurite
 from tests.soak.run import every_slot
-from tests.support.processes import Azurite
 
 SLOTS = 20
 

@@ -13,11 +13,11 @@ from uuid import UUID
 
 import pytest
 
+from devtools.child import wait_until
 from tests.e2e.conftest import INTERVAL
 from tests.e2e.limit import gaps, started
 from tests.soak.verdict import CLOCK_SLEW
 from tests.support.hosts import FunctionHost, func_version
-from tests.support.processes import wait_until
 
 
 def occupy(host: FunctionHost) -> str:
@@ -71,7 +71,7 @@ def test_ingest_endpoint_success(host: FunctionHost) -> None:
     ],
 )  # fmt: skip
 def test_ingest_endpoint_invalid_input(host: FunctionHost, body: object, status: int, pointer: str | None) -> None:
-    """Every wrong request gets a problem that says what to mend, whatever its content type."""
+    """Every wrong request gets a problem that says what to fix, whatever its content type."""
     reply = host.call("POST", "/ingest", body, {"Content-Type": "text/plain"})
     assert reply.status == status
     assert reply.headers["content-type"] == "application/problem+json"
@@ -99,12 +99,12 @@ def test_a_wrong_method_is_told_which_ones_there_are(host: FunctionHost) -> None
 
 
 def test_an_idempotency_key_makes_a_retry_safe(host: FunctionHost) -> None:
-    """Same key and values: same ingestion. Other values: 409. An unusable key: 400."""
+    """Same key and values: same ingestion. Other values: 422. An unusable key: 400."""
     request, key = {"ids": [7], "priority": "HIGH"}, {"Idempotency-Key": "order 66"}
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: host.call("POST", "/ingest", request, key), range(8)))
     assert {(reply.status, reply.body) for reply in replies} == {(202, replies[0].body)}
-    assert host.call("POST", "/ingest", {**request, "ids": [8]}, key).status == 409
+    assert host.call("POST", "/ingest", {**request, "ids": [8]}, key).status == 422
     assert host.call("POST", "/ingest", request, {"Idempotency-Key": "x" * 256}).status == 400
     record = host.wait_for(replies[0].json["ingestion_id"], "completed")
     assert record["counts"]["completed"] == 1
@@ -214,9 +214,8 @@ def test_the_board_is_a_page_that_reads_json(host: FunctionHost) -> None:
     """The page is the same for everybody; what it shows comes from elsewhere."""
     page = host.call("GET", "/")
     assert page.headers["content-type"].startswith("text/html")
-    assert b'fetch("/board"' in page.body
-    low, board = while_it_waits(host, [1], lambda _: host.call("GET", "/board").json)
-    assert [one["ingestion_id"] for one in board["lanes"]["LOW"]["front"]] == [low]
+    low, lanes = while_it_waits(host, [1], lambda _: host.call("GET", "/lanes").json)
+    assert [one["ingestion_id"] for one in lanes["lanes"]["LOW"]["front"]] == [low]
 
 
 def test_the_service_says_that_it_is_well(host: FunctionHost) -> None:
@@ -226,7 +225,7 @@ def test_the_service_says_that_it_is_well(host: FunctionHost) -> None:
 
 
 def test_a_wrong_setting_is_named_by_every_answer(start: object) -> None:
-    """The host starts all the same, and says what to mend."""
+    """The host starts all the same, and says what to fix."""
     host = start(INGEST_INTERVAL_SECONDS="soon", INGEST_BATCH_SIZE="0")
     for method, path in (("GET", "/health"), ("POST", "/ingest"), ("GET", "/status/x")):
         reply = host.call(method, path, b"" if method == "POST" else None)

@@ -1,4 +1,4 @@
-"""The emulator answers as the recorded host did, but for what its README's table says."""
+"""The emulator answers as the recorded host did, except where its README's table says otherwise."""
 
 import contextlib
 import http.client
@@ -9,22 +9,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from devtools.azurite import ROOT
+from devtools.child import wait_until
 from tests.emulator.emulated import RECORDED, Emulator, emulator, recorded_app
-from tests.support.processes import ROOT, wait_until
 
 ANSWERS: dict[str, dict[str, Any]] = json.loads((RECORDED / "answers.json").read_text(encoding="utf-8"))
 FRAMING = {"server", "date", "content-length", "transfer-encoding", "connection"}
-# Malformed HTTP is the web server's to answer, not the host's: a clean refusal is enough.
+# Malformed HTTP is answered by the web server, not by the host: a clean refusal is enough.
 MALFORMED = {"bad request line", "no host header", "negative length"}
 
 
 def differences() -> set[str]:
-    """The questions of which the README says that they are answered otherwise."""
+    """Return the questions that the emulator answers otherwise, by its README."""
     readme = (ROOT / "emulator" / "README.md").read_text(encoding="utf-8")
     table = readme.partition("## Recorded answers that differ")[2].partition("\n## ")[0]
     return set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
@@ -32,18 +32,18 @@ def differences() -> set[str]:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The recorded app, served; the questions find the variables of the machine out of the way."""
+    """Serve the recorded app, without the variables of this machine that its answers would show."""
     empty = {"AzureWebJobsStorage": "", "FUNCTIONS_WORKER_RUNTIME": "", "AZURE_FUNCTIONS_ENVIRONMENT": ""}
-    with emulator(recorded_app(tmp_path_factory.mktemp("conformance")), env=empty) as one:
-        yield one
+    with emulator(recorded_app(tmp_path_factory.mktemp("conformance")), env=empty) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def answers(host: Emulator) -> dict[str, dict[str, Any]]:
-    """All questions, asked once by the program that asked the real host."""
+    """Ask all questions once, with the program that asked the real host."""
     ask = [sys.executable, str(RECORDED / "ask.py"), f"http://127.0.0.1:{host.port}"]
-    asked = subprocess.run(ask, capture_output=True, timeout=100, check=True)
-    return cast("dict[str, dict[str, Any]]", json.loads(asked.stdout))
+    done = subprocess.run(ask, capture_output=True, timeout=100, check=True)
+    return cast("dict[str, dict[str, Any]]", json.loads(done.stdout))
 
 
 class FakeSocket:
@@ -55,7 +55,7 @@ class FakeSocket:
 
 
 def answered(answer: dict[str, Any]) -> dict[str, Any]:
-    """Give an answer to a hand-written request the shape of the others."""
+    """Return an answer in the form of all others, also if it is the raw bytes for a request written by hand."""
     if "received" not in answer:
         return answer
     response = http.client.HTTPResponse(cast("Any", FakeSocket(answer["received"].encode("latin-1"))))
@@ -66,7 +66,7 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def essence(answer: dict[str, Any], names: dict[str, str]) -> object:
-    """What counts: status, reason, the headers but for framing, the body."""
+    """Return what counts of an answer: status, reason, body, and the headers without framing."""
     answer = answered(answer)
     body = dict(answer["body"])
     if "text" in body:
@@ -84,47 +84,44 @@ def test_every_recorded_question_is_asked(answers: dict[str, dict[str, Any]]) ->
 
 
 def test_the_table_names_recorded_questions() -> None:
-    """A row about something else could never be found wrong."""
+    """No test could show that a row about anything else is wrong."""
     assert differences() <= set(ANSWERS)
 
 
 @pytest.mark.parametrize("question", ANSWERS)
-def test_a_recorded_question(question: str, answers: dict[str, dict[str, Any]], host: Emulator) -> None:
-    """The answer is the host's unless the table says otherwise, and then it is not."""
+def test_a_recorded_question_has_the_hosts_answer(
+    question: str, answers: dict[str, dict[str, Any]], host: Emulator
+) -> None:
+    """The answer differs from the recorded one if the table says so, and only then."""
     names = {f":{host.port}": ":7071", str(host.app): "<app>", str(host.temporary): "<tmp>"}
-    got, recorded = answers[question]["answered"], ANSWERS[question]["answered"]
+    actual, recorded = answers[question]["answered"], ANSWERS[question]["answered"]
     if question in MALFORMED:
-        assert 400 <= answered(got)["status"] < 500
-        assert "error" not in got, "the connection stayed open"
+        assert 400 <= answered(actual)["status"] < 500
+        assert "error" not in actual, "the connection stayed open"
         return
-    same = essence(got, names) == essence(recorded, {})
-    assert same == (question not in differences()), (essence(got, names), essence(recorded, {}))
+    same = essence(actual, names) == essence(recorded, {})
+    assert same == (question not in differences()), (essence(actual, names), essence(recorded, {}))
 
 
-def test_timers_that_were_run_by_hand_ran(answers: dict[str, dict[str, Any]], host: Emulator) -> None:
-    """As often as it was asked for, the one that is switched off too; the schedule runs only the others."""
+def test_timers_run_by_hand_as_often_as_they_are_asked_to(answers: dict[str, dict[str, Any]], host: Emulator) -> None:
+    """A disabled timer does, too; the schedule runs only the others."""
     assert answers
 
     def runs() -> Counter[str]:
         return Counter(json.loads(line)["name"] for line in host.ask("GET", "/api/ticks")[1].splitlines())
 
-    once = {"on_startup": 1, "manual": 3, "switched_off": 1}
-    wait_until(lambda: runs().items() >= once.items() and runs()["fast"], seconds=10, what=f"{once} have run")
+    expected = {"on_startup": 1, "manual": 3, "switched_off": 1}
+    wait_until(lambda: runs().items() >= expected.items() and runs()["fast"], seconds=10, what=f"{expected} have run")
 
 
 def test_synchronous_functions_run_side_by_side(host: Emulator) -> None:
-    """Each on a thread of its own, beside the asynchronous ones on the event loop."""
+    """Each runs on a thread of its own, beside the asynchronous functions on the event loop."""
     paths = ["/api/sleep_sync/700"] * 2 + ["/api/sleep_async/700"] * 2
     code = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
     asking = [
         subprocess.Popen([sys.executable, "-c", code, f"http://127.0.0.1:{host.port}{path}"], stdout=subprocess.PIPE)
         for path in paths
     ]
-    spans = [json.loads(one.communicate(timeout=30)[0]) for one in asking]
-    assert max(one["started"] for one in spans) < min(one["ended"] for one in spans)
-    assert len({one["thread"] for one in spans}) == 3
-
-
-def test_the_recorded_files_are_described() -> None:
-    """A clone says where they come from."""
-    assert "4.1037.0" in Path(RECORDED / "README.md").read_text(encoding="utf-8")
+    spans = [json.loads(process.communicate(timeout=30)[0]) for process in asking]
+    assert max(span["started"] for span in spans) < min(span["ended"] for span in spans)
+    assert len({span["thread"] for span in spans}) == 3

@@ -1,4 +1,4 @@
-"""Schedules, read as the host reads them."""
+"""Schedules are read as the host reads them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -41,20 +41,20 @@ MONDAY = datetime(2026, 11, 23, 21, 45, 3, 500000, tzinfo=UTC)
         ("  0   0  12 * * *  ", "2026-11-24 12:00:00"),
     ],
 )
-def test_an_expression_is_next_due(expression: str, due: str) -> None:
-    """Strictly later than the moment asked about."""
+def test_an_expression_says_when_it_is_due_next(expression: str, due: str) -> None:
+    """The due time is strictly later than the moment that is asked about."""
     assert parse(expression, {}).next(MONDAY) == datetime.fromisoformat(due).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("second", range(60))
-def test_occurrences_are_strictly_later(second: int) -> None:
-    """Asking on the very second gives the following one."""
+def test_a_due_time_is_strictly_later(second: int) -> None:
+    """Asked at a due second, a schedule names the second after it."""
     moment = MONDAY.replace(second=second, microsecond=0)
     assert parse("* * * * * *", {}).next(moment) == moment + timedelta(seconds=1)
 
 
 def test_a_day_that_does_not_exist_is_never_due() -> None:
-    """The thirtieth of February is no error."""
+    """The thirtieth of February is not an error."""
     assert parse("0 0 0 30 2 *", {}).next(MONDAY) == NEVER
 
 
@@ -70,7 +70,7 @@ def test_a_day_that_does_not_exist_is_never_due() -> None:
     ],
 )
 def test_a_time_span_counts_from_the_last_run(expression: str, period: timedelta) -> None:
-    """It has nothing to do with the clock's full seconds."""
+    """It does not begin at a full second of the clock."""
     assert parse(expression, {}).next(MONDAY) == MONDAY + period
 
 
@@ -84,13 +84,13 @@ def test_a_time_span_counts_from_the_last_run(expression: str, period: timedelta
     ],
 )
 def test_a_wrong_expression_is_an_error(expression: str) -> None:
-    """The function is in error, as on the host."""
+    """A function with such a schedule is in error, as on the host."""
     with pytest.raises(ValueError, match="is n"):
         parse(expression, {})
 
 
 def test_a_name_in_percent_signs_is_an_app_setting() -> None:
-    """All of the schedule, or a part, whatever the case of the name."""
+    """It may stand for the whole schedule or a part; the case of the name is ignored."""
     assert parse("%All%", {"all": "* * * * *"}) == parse("* * * * *", {})
     assert parse("%ALL%", {"all": "0 0 9 * * *"}) == parse("0 0 %HOUR% * * *", {"hour": "9"})
 

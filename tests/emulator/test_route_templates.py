@@ -1,22 +1,31 @@
-"""Route templates beyond the recorded ones, by the rules of ASP.NET Core's routing."""
+"""Route templates beyond the recorded routes, by the rules of ASP.NET Core's routing."""
 
 import re
-from typing import Any, cast
+from collections.abc import Sequence
 
 import pytest
 
-from emulator.routes import Route, find, parse, route_for
+from emulator.routes import Route, find, route_for
+from emulator.templates import parse
+from tests.emulator.functions import http_function
 
 
-def route(template: str, methods: str = "", name: str = "one") -> Route:
-    """A route to a function that is only a name."""
-    return Route(parse(template), frozenset(methods.split()) or None, cast("Any", name))
+def route(template: str, methods: Sequence[str] | None = None, name: str = "function") -> Route:
+    """Return a route with the template, which may be one that the host would not have."""
+    served = None if methods is None else frozenset(methods)
+    return Route(segments=parse(template), methods=served, function=http_function(name, template, methods))
 
 
 def values(template: str, path: str) -> dict[str, str] | None:
-    """The route values that a path gives under a template, None if it does not match."""
-    found = find([route(template)], "GET", path)
-    return found and found[1]
+    """Return the route values that a path gives under a template, None if it does not match."""
+    match = find([route(template)], "GET", path)
+    return match and match[1]
+
+
+def serving(routes: Sequence[Route], method: str, path: str) -> str | None:
+    """Return the name of the function that serves a request."""
+    match = find(routes, method, path)
+    return match and match[0].name
 
 
 @pytest.mark.parametrize(
@@ -79,13 +88,13 @@ def values(template: str, path: str) -> dict[str, str] | None:
         ("{a:int()}", "/5", {"a": "5"}),
     ],
 )
-def test_a_template_matches(template: str, path: str, expected: dict[str, str] | None) -> None:
-    """With these route values, or not at all."""
+def test_a_template_matches_a_path(template: str, path: str, expected: dict[str, str] | None) -> None:
+    """The expected route values are None where it does not match."""
     assert values(template, path) == expected
 
 
 @pytest.mark.parametrize(
-    ("constraint", "fits", "does_not"),
+    ("constraint", "allowed", "refused"),
     [
         ("int", ["0", "-1", "+1", "2147483647", " 7 "], ["2147483648", "-2147483649", "1.0", "x", "1,000", "0x1"]),
         ("long", ["9223372036854775807"], ["9223372036854775808", "9" * 5000]),
@@ -115,11 +124,11 @@ def test_a_template_matches(template: str, path: str, expected: dict[str, str] |
         ("INT", ["5"], ["x"]),
     ],
 )
-def test_a_constraint_lets_values_pass(constraint: str, fits: list[str], does_not: list[str]) -> None:
-    """These, and not those."""
+def test_a_constraint_allows_some_values_only(constraint: str, allowed: list[str], refused: list[str]) -> None:
+    """It judges values as .NET does."""
     template = f"{{value:{constraint}}}"
-    assert [one for one in fits if values(template, f"/{one}") is None] == []
-    assert [one for one in does_not if values(template, f"/{one}") is not None] == []
+    assert [value for value in allowed if values(template, f"/{value}") is None] == []
+    assert [value for value in refused if values(template, f"/{value}") is not None] == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,7 @@ def test_a_constraint_lets_values_pass(constraint: str, fits: list[str], does_no
     ],
 )
 def test_a_wrong_template_is_an_error(template: str) -> None:
-    """The function that has it is in error."""
+    """A function with such a template is in error."""
     reasons = r"is wrong|no route parameter|no route constraint|invalid literal|unterminated character set"
     with pytest.raises((ValueError, re.error), match=reasons):
         parse(template)
@@ -148,50 +157,49 @@ def test_a_wrong_template_is_an_error(template: str) -> None:
 
 def test_the_first_route_wins() -> None:
     """A literal does not come before a parameter."""
-    found = find([route("{a}", name="parameter"), route("x", name="literal")], "GET", "/x")
-    assert found == ("parameter", {"a": "x"})
+    assert serving([route("{a}", name="parameter"), route("x", name="literal")], "GET", "/x") == "parameter"
 
 
-def test_a_route_with_another_method_is_passed_over() -> None:
-    """Methods are compared without regard to case; None means all, an empty list none."""
-    nothing = Route(parse("x"), frozenset(), cast("Any", "nothing"))
-    routes = [nothing, route("x", "GET", "get"), route("x", "POST PUT", "post"), route("{a}", "", "all")]
-    assert [(find(routes, method, "/x") or [None])[0] for method in ("get", "PUT", "BREW")] == ["get", "post", "all"]
+@pytest.mark.parametrize(("method", "name"), [("get", "get"), ("PUT", "post"), ("BREW", "all")])
+def test_a_route_with_another_method_is_passed_over(method: str, name: str) -> None:
+    """Methods are compared without regard to case; None means all methods, an empty list none."""
+    routes = [
+        route("x", [], "nothing"),
+        route("x", ["GET"], "get"),
+        route("x", ["POST", "PUT"], "post"),
+        route("{a}", None, "all"),
+    ]
+    assert serving(routes, method, "/x") == name
 
 
-class FakeFunction:
-    def __init__(self, route: str, *methods: str) -> None:
-        self.name, self.route = route, f"api/{route}"
-        self.trigger = {"route": route, **({"methods": methods} if methods else {})}
-
-
-def test_a_route_is_read_without_the_prefix_too() -> None:
-    """As the host does before it has one: `~` may stand behind a prefix, but not begin a route."""
+def test_a_route_must_also_be_right_without_the_prefix() -> None:
+    """The host reads it before it knows the prefix: `~` may stand behind a prefix, but not at a route's beginning."""
     with pytest.raises(ValueError, match="is wrong"):
-        route_for(cast("Any", FakeFunction("~x")), [])
+        route_for(http_function("f", "~x"), [])
 
 
 @pytest.mark.parametrize("reserved", ["admin", "admin/x", "Administration", "runtime/y", "/admin"])
 def test_a_reserved_route_is_an_error(reserved: str) -> None:
-    """The host needs it itself."""
+    """The host has routes of its own there."""
     with pytest.raises(ValueError, match=r"built in|wrong"):
-        route_for(cast("Any", FakeFunction(reserved)), [])
+        route_for(http_function("f", reserved), [])
 
 
-@pytest.mark.parametrize(
-    ("second", "conflict"),
-    [
-        (FakeFunction("X/{a}", "GET", "PUT"), True),
-        (FakeFunction("x/{a}"), True),
-        (FakeFunction("x/{a}", "POST"), False),
-        (FakeFunction("x/{b}", "GET"), False),
-    ],
-)
-def test_the_same_route_and_method_is_an_error(second: FakeFunction, *, conflict: bool) -> None:
-    """For the function that comes later in the order of names."""
-    first = route_for(cast("Any", FakeFunction("x/{a}", "GET")), [])
-    if not conflict:
-        assert route_for(cast("Any", second), [first]).function is second
-        return
-    with pytest.raises(ValueError, match="conflicts with the route defined by function 'x"):
-        route_for(cast("Any", second), [first])
+@pytest.mark.parametrize(("template", "methods"), [("X/{a}", ["GET", "PUT"]), ("x/{a}", None), ("x/{a}", [])])
+def test_two_functions_with_the_same_route_and_method_are_in_conflict(
+    template: str, methods: Sequence[str] | None
+) -> None:
+    """The function that comes later in the order of names is in error."""
+    first = route_for(http_function("first", "x/{a}", ["GET"]), [])
+    with pytest.raises(ValueError, match="conflicts with the route defined by function 'first'"):
+        route_for(http_function("second", template, methods), [first])
+
+
+@pytest.mark.parametrize(("template", "methods"), [("x/{a}", ["POST"]), ("x/{b}", ["GET"])])
+def test_functions_with_different_methods_or_templates_are_in_no_conflict(
+    template: str, methods: Sequence[str]
+) -> None:
+    """Both work."""
+    first = route_for(http_function("first", "x/{a}", ["GET"]), [])
+    second = http_function("second", template, methods)
+    assert route_for(second, [first]).function is second

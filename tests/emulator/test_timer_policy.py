@@ -1,4 +1,4 @@
-"""When a timer runs, on a clock of the test's own."""
+"""When a timer runs, computed from moments that the tests name."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from emulator.ncrontab import parse
-from emulator.timers import Status, after_run, is_monitored, resume
+from emulator.timer_policy import Status, after_run, is_monitored, resume
 from tests.emulator.emulated import RECORDED
 
 TICKS: dict[str, list[tuple[float, float]]] = json.loads((RECORDED / "ticks.json").read_text())
@@ -26,8 +26,8 @@ HOURLY = parse("0 0 * * * *", {})
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_the_recorded_ticks_follow(name: str) -> None:
-    """Fed with how long each run took, every run starts within 0.1 s of the real host's."""
+def test_the_recorded_ticks_follow_from_the_policy(name: str) -> None:
+    """With the recorded lengths of the runs, every run starts within 0.1 s of the real host's."""
     schedule = parse(SCHEDULES[name], {})
     status, _ = resume(schedule, None, HOST_STARTED)
     now, wrapped, before = HOST_STARTED, 0, 22.0
@@ -42,24 +42,15 @@ def test_the_recorded_ticks_follow(name: str) -> None:
         status = after_run(schedule, status, began)
 
 
-def test_a_run_that_outlasts_three_intervals_is_followed_by_one() -> None:
-    """Missed occurrences are not piled up."""
-    schedule = parse("*/2 * * * * *", {})
-    status = after_run(schedule, Status(last=NOON, due=NOON, updated=NOON), NOON)
-    late = NOON + timedelta(seconds=7)
-    assert status.due < late
-    assert after_run(schedule, status, late).due == NOON + timedelta(seconds=8)
-
-
-def test_a_run_that_begins_early_does_not_come_twice() -> None:
+def test_a_run_that_begins_a_moment_early_does_not_come_twice() -> None:
     """It counts as begun when it was due."""
     status = Status(last=NOON, due=NOON + timedelta(hours=1), updated=NOON)
     early = status.due - timedelta(milliseconds=5)
     assert after_run(HOURLY, status, early).due == NOON + timedelta(hours=2)
 
 
-def test_an_occurrence_that_was_missed_is_past_due() -> None:
-    """The host was stopped over it."""
+def test_an_occurrence_at_which_no_host_ran_is_past_due() -> None:
+    """The host that starts next makes up for it."""
     stored = after_run(HOURLY, Status(last=NOON, due=NOON, updated=NOON), NOON)
     assert resume(HOURLY, stored, NOON + timedelta(hours=3)) == (stored, True)
 
@@ -70,8 +61,8 @@ def test_nothing_is_past_due_before_it_was_due() -> None:
     assert resume(HOURLY, stored, NOON + timedelta(minutes=59)) == (stored, False)
 
 
-def test_a_schedule_that_was_changed_is_not_past_due() -> None:
-    """What the new schedule would have done before it was there is not made up for."""
+def test_a_changed_schedule_is_not_past_due() -> None:
+    """Occurrences that the new schedule would have had before the change are not made up for."""
     stored = after_run(parse("0 30 * * * *", {}), Status(last=NOON, due=NOON, updated=NOON), NOON)
     now = NOON + timedelta(hours=5, minutes=10)
     status, past_due = resume(HOURLY, stored, now)
@@ -92,5 +83,5 @@ def test_a_schedule_that_was_changed_is_not_past_due() -> None:
     ],
 )
 def test_only_schedules_of_a_minute_or_more_are_monitored(expression: str, *, monitored: bool) -> None:
-    """More than one occurrence within a minute is too many."""
+    """The host does not monitor a schedule with more than one occurrence within a minute."""
     assert is_monitored(parse(expression, {}), NOON + timedelta(seconds=3)) == monitored

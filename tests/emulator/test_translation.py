@@ -1,11 +1,12 @@
-"""What a function is handed, and what becomes of its answer, beyond the recorded questions."""
+"""What a function is handed, and what becomes of the value that it returns, beyond the recorded questions."""
 
 import http
 
 import azure.functions as func
 import pytest
 
-from emulator.translate import Answer, answer, normalize, read_headers, request
+from emulator.answer import Answer, answer
+from emulator.request import Request, for_function, normalize, query_parameters, read_headers
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,8 @@ from emulator.translate import Answer, answer, normalize, read_headers, request
         ("/a%20b/%C3%A9", "/a b/é"),
         ("/a%2Fb/a%2fb", "/a%2Fb/a%2fb"),
         ("/100%25", "/100%"),
-        ("/%FF/%C3%A9%FF", "/%FF/é%FF"),
+        ("/%FF/%C3%A9%ff", "/%FF/é%ff"),
+        ("/%e2%82x%e2%41", "/%e2%82x%e2A"),
         ("/%zz", "/%zz"),
         ("/a/../b", "/b"),
         ("/a/./b", "/a/b"),
@@ -27,7 +29,7 @@ from emulator.translate import Answer, answer, normalize, read_headers, request
     ],
 )
 def test_a_path_is_normalized(raw: str, path: str) -> None:
-    """Decoded but for slashes, without dot segments."""
+    """It is decoded except for slashes and has no dot segments; an escape that is not UTF-8 stays as it was written."""
     assert normalize(raw) == path
 
 
@@ -43,13 +45,13 @@ def test_a_path_is_normalized(raw: str, path: str) -> None:
         ("=1", {"": "1"}),
         ("&&x=1&", {"x": "1"}),
         ("x=a+b%2Bc", {"x": "a b+c"}),
-        ("x=%FF&y=%zz&z=50%", {"x": "%FF", "y": "%zz", "z": "50%"}),
+        ("x=%fF&y=%zz&z=50%", {"x": "%fF", "y": "%zz", "z": "50%"}),
         ("na%C3%AFve=%E2%82%AC", {"naïve": "€"}),
     ],
 )
-def test_query_parameters(query: str, params: dict[str, str]) -> None:
-    """Repeated ones joined, empty ones dropped."""
-    assert request("GET", "/x", f"?{query}", {"host": "h"}, {}, b"").params == params
+def test_a_query_becomes_parameters(query: str, params: dict[str, str]) -> None:
+    """Values of a repeated key are joined, empty values are left out."""
+    assert query_parameters(query) == params
 
 
 @pytest.mark.parametrize(
@@ -61,19 +63,20 @@ def test_query_parameters(query: str, params: dict[str, str]) -> None:
         ("/a:b@c;d=e,f~g'(h)*i!j$k&l+m", "http://h/a:b@c;d=e,f~g'(h)*i!j$k&l+m"),
     ],
 )
-def test_the_url_is_encoded_again(path: str, url: str) -> None:
-    """As a function sees it; the query stays as it came, but for a `#`."""
-    assert request("GET", path, "?x=%C3%A9#", {"host": "h"}, {}, b"").url == f"{url}?x=%C3%A9%23"
+def test_the_url_that_a_function_sees_is_encoded_again(path: str, url: str) -> None:
+    """The query stays as it was sent, except for a `#`."""
+    request = Request(method="GET", path=path, query="?x=%C3%A9#", headers={"host": "h"})
+    assert for_function(request, {}, b"").url == f"{url}?x=%C3%A9%23"
 
 
-def test_headers_are_joined() -> None:
-    """Empty ones do not count, but keep their name."""
+def test_values_of_a_repeated_header_are_joined() -> None:
+    """Empty values are left out, but a header without any other value keeps its name."""
     raw = [(b"a", b"1"), (b"a", b""), (b"a", b"2"), (b"b", b""), (b"c", "é".encode())]
     assert read_headers(raw) == {"a": "1,2", "b": "", "c": "é"}
 
 
 def test_a_chunked_body_has_no_length() -> None:
-    """The host goes by the length alone, so that such a body arrives empty; a length beside it is renamed."""
+    """The host goes by the length alone, so that such a body arrives empty; it renames a length beside it."""
     chunked = (b"transfer-encoding", b"chunked")
     assert read_headers([chunked]) == {"transfer-encoding": "chunked"}
     assert read_headers([(b"content-length", b"3"), chunked]) == {
@@ -83,7 +86,7 @@ def test_a_chunked_body_has_no_length() -> None:
 
 
 def headers_of(response: func.HttpResponse) -> dict[str, str]:
-    """The headers that are sent."""
+    """Return the headers that are sent."""
     return dict(answer(response).headers)
 
 
@@ -115,8 +118,8 @@ def headers_of(response: func.HttpResponse) -> dict[str, str]:
         ("x" * 300_000, "x" * 300_000),
     ],
 )
-def test_a_returned_string(text: str, body: str) -> None:
-    """The host reads it as JSON if it can, in the wide sense of Newtonsoft.Json, and writes that."""
+def test_a_returned_string_becomes_the_body(text: str, body: str) -> None:
+    """If Newtonsoft.Json can read it as JSON, the host sends that JSON as Newtonsoft.Json writes it."""
     content_type = (("Content-Type", "text/plain; charset=utf-8"),)
     assert answer(text) == Answer(status=200, headers=content_type, body=body.encode())
 
@@ -133,75 +136,75 @@ def test_a_returned_string(text: str, body: str) -> None:
     ],
 )
 def test_a_returned_string_may_be_a_whole_response(text: str, expected: tuple[int, str, bytes]) -> None:
-    """A JSON object that has a body, in any case (HttpBinding.ParseResponseObject)."""
-    given = answer(text)
-    assert (given.status, dict(given.headers)["Content-Type"], given.body) == expected
+    """It is a JSON object with a `body`, in upper or lower case (HttpBinding.ParseResponseObject)."""
+    sent = answer(text)
+    assert (sent.status, dict(sent.headers)["Content-Type"], sent.body) == expected
 
 
 def test_headers_of_a_whole_response_keep_their_case() -> None:
-    """And what is no text becomes text."""
+    """A value that is not a text becomes a text."""
     assert dict(answer('{"body": "", "headers": {"X-Mixed": 5}}').headers)["X-Mixed"] == "5"
 
 
 @pytest.mark.parametrize("result", [None, {"a": 1}, [1], b"bytes", 5, 1.5, object()])
-def test_what_an_http_function_cannot_return(result: object) -> None:
+def test_an_http_function_cannot_return_other_values(result: object) -> None:
     """The caller gets 500."""
     with pytest.raises(TypeError, match="must return str or HttpResponse"):
         answer(result)
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
-def test_a_status_without_a_body(status: int) -> None:
-    """What the function gave is not sent."""
+def test_an_answer_with_this_status_has_no_body(status: int) -> None:
+    """The body that the function returned is not sent."""
     assert answer(func.HttpResponse("x", status_code=status)).body == b""
 
 
 @pytest.mark.parametrize(
-    ("given", "status"), [(None, 200), (http.HTTPStatus.CREATED, 201), ("202", 202), ("many", 200), (999, 999)]
+    ("status_code", "status"), [(None, 200), (http.HTTPStatus.CREATED, 201), ("202", 202), ("many", 200), (999, 999)]
 )
-def test_a_status(given: object, status: int) -> None:
-    """What is no number is 200."""
-    assert answer(func.HttpResponse(status_code=given)).status == status  # type: ignore[arg-type]
+def test_a_status_code_that_is_not_a_number_becomes_200(status_code: object, status: int) -> None:
+    """All others are sent as they are."""
+    assert answer(func.HttpResponse(status_code=status_code)).status == status  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", [0, 99, 100, 199, 1000, -1])
-def test_a_status_that_cannot_be_sent(status: int) -> None:
+def test_a_status_that_is_not_final_cannot_be_sent(status: int) -> None:
     """The caller gets 500."""
     with pytest.raises(ValueError, match="no final status"):
         answer(func.HttpResponse(status_code=status))
 
 
 @pytest.mark.parametrize("headers", [{"X Y": "1"}, {"": "1"}, {"X": "é"}, {"X": "\x01"}, {"É": "1"}])
-def test_a_header_that_cannot_be_sent(headers: dict[str, str]) -> None:
+def test_a_header_that_http_does_not_allow_cannot_be_sent(headers: dict[str, str]) -> None:
     """The caller gets 500."""
     with pytest.raises(ValueError, match="cannot be sent"):
         answer(func.HttpResponse("x", headers=headers))
 
 
 def test_the_content_type_header_beats_the_mime_type() -> None:
-    """Whatever its case."""
+    """Its name may be in upper or lower case."""
     response = func.HttpResponse("x", headers={"content-type": "a/b"}, mimetype="c/d")
     assert headers_of(response) == {"Content-Type": "a/b"}
 
 
-def test_an_empty_content_type_is_none() -> None:
-    """It is left out."""
+def test_an_empty_content_type_is_left_out() -> None:
+    """The host sends no such header."""
     assert headers_of(func.HttpResponse("x", mimetype="")) == {}
 
 
 def test_the_server_writes_the_length() -> None:
-    """A wrong one would break the connection."""
+    """A wrong length would break the connection."""
     response = func.HttpResponse("x", headers={"Content-Length": "5", "Transfer-Encoding": "chunked", "X": ""})
     assert headers_of(response) == {"Content-Type": "text/plain; charset=utf-8", "X": ""}
 
 
 def test_blanks_around_a_headers_value_are_not_sent() -> None:
-    """The host sends them and no client sees them; h11 would break the connection off."""
+    """The host sends them but no client sees them; h11 would break the connection off."""
     assert headers_of(func.HttpResponse("x", mimetype="a/b", headers={"X": " \ta b "}))["X"] == "a b"
 
 
-def test_a_header_that_comes_twice_is_sent_once() -> None:
-    """The library hands over the last of the same spelling, the host keeps the first of all."""
+def test_a_repeated_header_is_sent_once() -> None:
+    """The library hands over the last of each spelling, and of those the host keeps the first."""
     response = func.HttpResponse("x", mimetype="a/b")
     for name, value in (("X-A", "1"), ("X-A", "2"), ("x-a", "3")):
         response.headers.add(name, value)
@@ -209,7 +212,7 @@ def test_a_header_that_comes_twice_is_sent_once() -> None:
 
 
 def test_every_cookie_is_a_header_of_its_own() -> None:
-    """Written anew from its parts."""
+    """The host writes it again from its attributes."""
     response = func.HttpResponse("x", mimetype="a/b")
     response.headers.add("Set-Cookie", "a=1; Max-Age=5; Path=/; SameSite=Lax; HttpOnly; Secure; Domain=example.com")
     response.headers.add("Set-Cookie", "b=two%20words; Expires=Thu, 12 Jan 2017 13:55:08 GMT")
@@ -221,7 +224,7 @@ def test_every_cookie_is_a_header_of_its_own() -> None:
 
 @pytest.mark.parametrize("attribute", ["Expires=tomorrow", "Expires=Thu, 12-Jan-2017 13:55:08 GMT", "Max-Age=long"])
 def test_a_cookie_that_cannot_be_read_cannot_be_sent(attribute: str) -> None:
-    """The caller gets 500: the worker reads every part."""
+    """The caller gets 500, as the worker reads every attribute."""
     response = func.HttpResponse("x", headers={"Set-Cookie": f"a=1; {attribute}"})
     with pytest.raises(ValueError, match=r"does not match|could not convert"):
         answer(response)

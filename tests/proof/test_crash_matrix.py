@@ -1,181 +1,108 @@
-"""Every storage call of accept, tick and recovery fails once, in every way; nothing is lost, doubled or out of order.
+"""A process dies before and after every storage call of a scenario, and another one finishes everything.
 
-The matrix enumerates the calls itself: each scenario runs once without faults and says which calls its step makes. On
-Azurite each case has a storage account of its own; in memory every pair of calls fails as well.
+The scenario accepts two lists in two lanes, dispatches them (with a failed attempt between), ends, closes and sweeps.
+The number of its calls is counted first; each is then cut in a run of its own, over storage in memory. Some are cut
+over Azurite too.
 """
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from itertools import count
-from pathlib import Path
-from queue import Queue
-from typing import Any
+import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from ingest_core.adapters.memory import VISIBILITY, Account
-from tests.proof.scenarios import SCENARIOS, Scenario, carry_on
+from ingest_core.models import Priority
+from ingest_core.ports import Storage
+from ingest_core.storage.azure import AzureStorage
 from tests.support.accounts import Accounts
-from tests.support.faults import Died, Fate, Faults, Plan, calm
-from tests.support.processes import ROOT
-from tests.support.world import CALL_SECONDS, INTERVAL, Host, MemoryBackend, make_world
+from tests.support.cluster import Cluster
+from tests.support.machines import Answer
+from tests.support.virtual_time import HostClock, run
+from tests.support.wire import Fault
 
-WORKERS = (os.cpu_count() or 1) + 1
-"""One more than processors: a case waits now and then for a message to become visible."""
-
-SURVIVED = ("refused", "reset_once", "timed_out", "outage")
-SLOTS_LOST = 2
-"""By a call that failed under a living host: its own slot, and what the host that observes has to wait."""
-
-DEADLY = ("death_before", "death_after")
+Connect = Callable[[], Storage]
 
 
-class Matrix:
-    """Workers that run cases, each in an account of its own."""
-
-    def __init__(self, accounts: Accounts, folder: Path) -> None:
-        self._accounts = accounts
-        self._folder = folder
-        self._numbers = count()
-        self._threads = ThreadPoolExecutor(WORKERS)
-        self._idle: Queue[subprocess.Popen[str]] = Queue()
-        self._workers = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.proof.crash_worker"],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(WORKERS)
-        ]
-        for worker in self._workers:
-            self._idle.put(worker)
-
-    def run(self, cases: Sequence[tuple[str, int, str]]) -> list[dict[str, Any]]:
-        """Run the cases side by side."""
-        return list(self._threads.map(self._run, cases))
-
-    def stop(self) -> None:
-        """End the workers."""
-        self._threads.shutdown()
-        for worker in self._workers:
-            worker.communicate(timeout=30)
-
-    def _run(self, case: tuple[str, int, str]) -> dict[str, Any]:
-        scenario, call, fate = case
-        ledger = self._folder / f"ledger-{next(self._numbers)}"
-        account = self._accounts.new()
-        given = {"scenario": scenario, "call": call, "fate": fate, "account": account, "ledger": str(ledger)}
-        worker = self._idle.get()
-        worker.stdin.write(f"{json.dumps(given)}\n")
-        worker.stdin.flush()
-        answer = json.loads(worker.stdout.readline())
-        self._idle.put(worker)
-        return answer
+async def scenario(cluster: Cluster) -> None:
+    """Everything that a process does with a few lists, until it idles or dies."""
+    host = cluster.hosts[0]
+    cluster.script.extend((Answer("ok", 0.1), Answer("failed", 0.1), Answer("rejected", 0.1)))
+    await cluster.post(4, Priority.LOW, to=host)
+    await cluster.post(2, Priority.HIGH, to=host)
+    await asyncio.sleep(45)
 
 
-@pytest.fixture(scope="module")
-def matrix(storage_accounts: Accounts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    """Workers, started once."""
-    one = Matrix(storage_accounts, tmp_path_factory.mktemp("matrix"))
-    try:
-        yield one
-    finally:
-        one.stop()
+def calls_of_the_scenario(fault: Fault | None = None, number: int = 0, connect: Connect | None = None) -> list[str]:
+    """Run it with a fault at one call, let a second host finish, check, and return what the first one called."""
+
+    async def main() -> list[str]:
+        cluster = Cluster(connect=connect)
+        host = cluster.add_host(HostClock())
+        if fault:
+            host.process.wire.arm(fault, number=number)
+        first = host.process.wire
+        try:
+            await scenario(cluster)
+            assert first.dead == (fault is not None)
+            calls = list(first.calls)
+            await cluster.drain(within=600)
+            return calls
+        finally:
+            await cluster.close()
+
+    return run(main)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_failing_call_and_no_death_breaks_an_invariant(matrix: Matrix, scenario: str) -> None:
-    """Before or after every storage call, by exception or death: new hosts bring all to its end, once and in order."""
-    [undisturbed] = matrix.run([(scenario, 0, "pass")])
-    assert undisturbed["wrong"] == []
-    calls = undisturbed["calls"]
-    cases = [(scenario, call, fate) for call in range(1, len(calls) + 1) for fate in (*SURVIVED, *DEADLY)]
-    answers = matrix.run(cases)
-    wrong_ones = [
-        f"{fate} at call {call} ({calls[call - 1]}): {answer['wrong']}"
-        for (_, call, fate), answer in zip(cases, answers, strict=True)
-        if answer["wrong"]
-    ]
-    assert not wrong_ones, "\n".join(wrong_ones)
-    for (_, call, fate), answer in zip(cases, answers, strict=True):
-        assert answer["died"] == (fate in DEADLY), (call, fate)
-        assert fate in DEADLY or answer["failed"], (call, fate)
-    if scenario.startswith("tick"):
-        _loses_little(undisturbed, cases, answers)
-    [beyond] = matrix.run([(scenario, len(calls) + 1, "death_before")])
-    assert not beyond["died"], "the step has more calls than were counted"
-    assert not beyond["wrong"]
+CALLS = calls_of_the_scenario()
+CUT = range(1, len(CALLS) + 1)
 
 
-def _loses_little(
-    undisturbed: dict[str, Any], cases: Sequence[tuple[str, int, str]], answers: Sequence[dict[str, Any]]
-) -> None:
-    """One call that fails under a living host makes no batch run twice, and costs a few slots at most.
-
-    But for the poison message of a failing batch: it comes before the batch's end, so without it there is no end.
-    """
-    usual = undisturbed["starts"]
-    for (_, call, fate), answer in zip(cases, answers, strict=True):
-        again = undisturbed["calls"][call - 1].endswith("-poison") and cases[0][0] == "tick_failed_for_good"
-        if fate in ("refused", "reset_once", "timed_out"):
-            assert len(usual) <= len(answer["starts"]) <= len(usual) + again, (call, fate, "a batch ran twice")
-            assert answer["starts"][-1] <= usual[-1] + (SLOTS_LOST + again) * INTERVAL, (call, fate, answer["starts"])
-
-
-MEMORY_FATES = (Fate.REFUSED, Fate.TIMED_OUT, Fate.DEATH_BEFORE, Fate.DEATH_AFTER)
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_no_pair_of_failing_calls_breaks_an_invariant(scenario: str, tmp_path: Path) -> None:
-    """In memory any two calls of a step fail, the second perhaps a consequence of the first."""
-    numbers = count()
-
-    async def wrong_with(plan: Plan) -> int:
-        calls, found = await _run_in_memory(SCENARIOS[scenario], plan, tmp_path / str(next(numbers)))
-        assert not found, (scenario, calls, found)
-        return len(calls)
-
-    for first in range(1, 1 + await wrong_with(calm)):
-        for fate in MEMORY_FATES:
-            reached = await wrong_with(_both({first: fate}))
-            for second in range(first + 1, reached + 1):
-                for another in (Fate.TIMED_OUT, Fate.DEATH_AFTER):
-                    await wrong_with(_both({first: fate, second: another}))
+def test_the_scenario_makes_every_kind_of_call() -> None:
+    """So that every kind is cut."""
+    assert {
+        "ingestions.insert",
+        "LOW.put",
+        "backlog.insert",
+        "HIGH.peek",
+        "dispatch.merge",
+        "ingestions.merge",
+        "ingestions.put_and_merge",
+        "history.replace",
+        "backlog.delete",
+        "HIGH.receive",
+        "HIGH.delete",
+    } <= set(CALLS)
 
 
-def _both(fates: dict[int, Fate]) -> Plan:
-    return lambda number: fates.get(number, Fate.PASS)
+@pytest.mark.parametrize("fault", [Fault.DIES_BEFORE, Fault.DIES_AFTER])
+@pytest.mark.parametrize("number", CUT, ids=lambda number: f"{number}-{CALLS[number - 1]}")
+def test_a_crash_at_any_call_loses_nothing(number: int, fault: Fault) -> None:
+    """Every batch ends once, in order and in time, whoever finishes it."""
+    calls_of_the_scenario(fault, number)
 
 
-async def _run_in_memory(scenario: Scenario, plan: Plan, ledger: Path) -> tuple[list[str], list[str]]:
-    account = Account(now=lambda: world.time.began_at + timedelta(seconds=world.time.seconds))
-    world = make_world(MemoryBackend(account), ledger, settings=scenario.settings, refusals=scenario.refusals)
-    faults = Faults(pass_time=world.time.pass_by, call_seconds=CALL_SECONDS)
-    host: Host | None = world.host(None if scenario.fresh else faults)
-    await scenario.prepare(world, host)
-    if scenario.fresh:
-        host = world.host(faults)
-    faults.calls.clear()
-    faults.plan = plan
-    try:
-        await scenario.attacked(world, host)
-        await host.tick()  # so that there is something to fail after what has failed
-    except Died:
-        host = None
-    calls = list(faults.calls)
-    faults.heal()
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.ANSWER_LOST, Fault.LATE])
+@pytest.mark.parametrize("name", sorted(set(CALLS)))
+def test_a_call_that_fails_loses_nothing(name: str, fault: Fault) -> None:
+    """The first call of each kind."""
 
-    async def pass_by() -> None:
-        world.time.pass_by(VISIBILITY.total_seconds())
+    async def main() -> None:
+        cluster = Cluster()
+        host = cluster.add_host(HostClock())
+        host.process.wire.arm(fault, name=name, seconds=3.0)
+        try:
+            await scenario(cluster)
+            await cluster.drain(within=600)
+        finally:
+            await cluster.close()
 
-    try:
-        return calls, await carry_on(world, scenario, host, wait=pass_by)
-    finally:
-        world.ledger.close()
+    run(main)
+
+
+FIRST_OF_A_KIND = sorted(CALLS.index(name) + 1 for name in set(CALLS))
+
+
+@pytest.mark.parametrize("number", FIRST_OF_A_KIND, ids=lambda number: f"{number}-{CALLS[number - 1]}")
+def test_a_crash_loses_nothing_on_azurite_either(number: int, storage_accounts: Accounts) -> None:
+    """Virtual time stands still while real storage works."""
+    connection_string = storage_accounts.new()
+    calls_of_the_scenario(Fault.DIES_AFTER, number, lambda: AzureStorage(connection_string))

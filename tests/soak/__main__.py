@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from random import Random
 
+from devtools.azurite import ROOT, azurite
 from tests.soak import histogram
 from tests.soak.run import INTERVAL, every_slot, killed_hosts
 from tests.soak.verdict import Verdict
 from tests.support.hosts import hosts_present
-from tests.support.processes import ROOT, azurite
 
 OUT = ROOT / "out" / "soak"
 LEAST_SHARE = 0.995

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from devtools.azurite import ROOT
+from devtools.child import Child, wait_until
 from devtools.ports import free_ports, listening
 from tests.support.hosts import call
-from tests.support.processes import ROOT, Process, wait_until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,13 @@ class Api:
         self._arrivals: list[Arrival] = []
         self._read = 0
         self._lock = Lock()
-        self._process: Process | None = None
+        self._process: Child | None = None
 
     def start(self) -> None:
         """Start it and wait until it listens."""
         program = [sys.executable, str(ROOT / "tests" / "core" / "api_server.py")]
         command = [*program, "--port", str(self.port), "--log", str(self._requests)]
-        self._process = Process(command, log=self._folder / "api.log")
+        self._process = Child(command, log=self._folder / "api.log", cwd=ROOT)
         wait_until(lambda: listening(self.port), seconds=30, what="the API listens")
 
     def url(self, process: str) -> str:

@@ -6,19 +6,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from devtools.azurite import Azurite
+from devtools.child import wait_until
 from tests.soak.api import Api, running_api
 from tests.soak.callers import BATCH_SIZE, PRIORITIES, Callers, Ingestion
 from tests.soak.fleet import Fleet, fleet
 from tests.soak.strikes import freezing, kill_hosts
 from tests.soak.verdict import Verdict, judge
 from tests.support.hosts import FunctionHost
-from tests.support.processes import Azurite, wait_until
 
 Progress = Callable[[str], None]
 
 INTERVAL = 1.0
 TIMEOUT = 1.0
-LEASE = INTERVAL + TIMEOUT + 2
+LEASE = TIMEOUT + 2
 ANSWER_SECONDS = 0.15
 SETTINGS = {
     "INGEST_SCHEDULE": "*/1 * * * * *",

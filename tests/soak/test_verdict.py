@@ -36,7 +36,7 @@ def verdict(
     seen: Sequence[Arrival],
     *ingestions: Ingestion,
     records: Mapping[tuple[str, int], float] | None = None,
-    **others: Any,  # noqa: ANN401 # of several types
+    **others: Any,  # of several types
 ) -> Verdict:
     """Judge a run in which everything is completed; `records` are the starters' own moments."""
     statuses = {

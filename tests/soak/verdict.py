@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from ingest_core.slots import START_BUDGET_SECONDS
+from ingest_core.dispatch.slots import START_BUDGET_SECONDS
 from tests.soak.api import Arrival
 from tests.soak.callers import BATCH_SIZE, PRIORITIES, Ingestion
 from tests.soak.fleet import Freeze
@@ -195,7 +195,7 @@ def judge(
             for batch, count in Counter(re.findall(r"batch\.completed batch_id=(\S+)", log)).items()
             if count > 1
         ],
-        out_of_order=list(_out_of_order(starts, accepted, freezes)),
+        out_of_order=list(_out_of_order(starts, accepted, freezes, _marked_only(starts, records, log))),
         too_close=[text for pair, text in pairs.items() if excused.isdisjoint(pair)],
         suspended=[str(start) for start in starts if start in excused],
         strikes=kills + len(freezes),
@@ -251,29 +251,47 @@ def suspended(start: Start, starts: Sequence[Start], freezes: Iterable[Freeze], 
     )
 
 
-def _out_of_order(starts: Sequence[Start], accepted: Sequence[Ingestion], freezes: Sequence[Freeze]) -> Iterator[str]:
-    """A start is wrong if an ingestion before it in the queue, accepted before its tick's last look, had work left.
+def _out_of_order(
+    starts: Sequence[Start], accepted: Sequence[Ingestion], freezes: Sequence[Freeze], marked_only: set[tuple[str, int]]
+) -> Iterator[str]:
+    """A start is wrong if a batch before it in the queue, accepted before its last look, had never been started.
 
     "Before it" is: of a higher lane; or of its lane and accepted before it was sent. Of two that overlapped, either may
-    go first. An ingestion has work left as long as a later start of it follows.
+    go first. A batch whose starter died or froze between mark and send counts as started: nobody else may start it
+    until its lease is over, and the others go on (`marked_only`).
     """
-    last_start: dict[str, float] = defaultdict(float)
+    first_starts: dict[tuple[str, int], float] = {}
     for start in starts:
-        last_start[start.ingestion.key] = max(last_start[start.ingestion.key], start.at)
-    reached: dict[str, int] = {}
+        first_starts.setdefault(start.batch, start.at)
+    last_first_start: dict[str, float] = defaultdict(float)
+    for (key, index), at in first_starts.items():
+        if (key, index) not in marked_only:
+            last_first_start[key] = max(last_first_start[key], at)
+    reached: dict[str, int] = defaultdict(lambda: -1)
     for start in starts:
         mine = start.ingestion
-        index = reached.get(mine.key, 0)
-        if start.index not in (index, index + 1):
-            yield f"{start} followed batch {index}"
-        reached[mine.key] = start.index
+        is_first = first_starts[start.batch] == start.at
+        if is_first and start.index < reached[mine.key] and start.batch not in marked_only:
+            yield f"{start} followed batch {reached[mine.key]}"
+        reached[mine.key] = max(reached[mine.key], start.index)
         look = _last_look(start, freezes)
         for other in accepted:
-            if other is mine or (other.acknowledged_at or 0) > look or last_start[other.key] <= start.at:
+            if other is mine or (other.acknowledged_at or 0) > look or last_first_start[other.key] <= start.at:
                 continue
             lanes = PRIORITIES.index(other.priority), PRIORITIES.index(mine.priority)
             if lanes[0] < lanes[1] or (lanes[0] == lanes[1] and (other.acknowledged_at or 0) < mine.sent_at):
                 yield f"{start} came before {other.priority} {other.ids[0]}+, accepted at {other.acknowledged_at:.3f}"
+
+
+def _marked_only(starts: Sequence[Start], records: Mapping[tuple[str, int], Record], log: str) -> set[tuple[str, int]]:
+    """Batches that were marked more often than they were sent: by their count of attempts, or by the log."""
+    sent = Counter(start.batch for start in starts)
+    not_sent = set(re.findall(r"batch\.not_sent batch_id=(\S+)", log))
+    return {
+        batch
+        for batch, record in records.items()
+        if record.get("attempts", 0) > sent[batch] or record.get("batch_id") in not_sent
+    }
 
 
 def _last_look(start: Start, freezes: Iterable[Freeze]) -> float:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from tests.support.processes import azurite
+from devtools.azurite import azurite
 
-ACCOUNTS = 2000
+ACCOUNTS = 50
 KEY = "a2V5"
 
 

@@ -6,7 +6,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from ingest_core.adapters.azure import QUEUE_API_VERSION
+from ingest_core.storage.azure import QUEUE_API_VERSION
 
 
 def empty(connection_string: str) -> None:

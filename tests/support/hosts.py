@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from devtools.azurite import ROOT
+from devtools.child import Child, wait_until
 from devtools.ports import free_ports
-from tests.support.processes import ROOT, Process, wait_until
 
 START_SECONDS = 90
 """Core Tools may take long on a busy machine."""
@@ -44,7 +45,7 @@ class Reply:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 # JSON is anything
+    def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
 
@@ -81,7 +82,7 @@ class FunctionHost:
         (self.port,) = free_ports(1)
         self.log = folder / f"{kind}-{self.port}.log"
         self._env = {"AzureWebJobsStorage": connection_string, "PYTHONUNBUFFERED": "1", **settings}
-        self.process: Process | None = None
+        self.process: Child | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -96,7 +97,7 @@ class FunctionHost:
         }
         bin_folder = str(Path(sys.executable).parent)
         path = {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"} if self.kind == "func" else {}
-        self.process = Process(commands[self.kind], log=self.log, env={**self._env, **path})
+        self.process = Child(commands[self.kind], log=self.log, cwd=ROOT, env={**self._env, **path})
 
     def wait_until_it_answers(self) -> None:
         """After `launch`."""

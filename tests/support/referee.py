@@ -1,65 +1,88 @@
-"""The model that the service is held against: a plain priority queue, and what may never happen.
+"""The model that the service is held against, and what may never happen.
 
-It sees every effect on storage at the moment it happens, and every start; it knows nothing of how the service decides.
-What breaks a rule is noted in `violations`.
+It sees every effect on storage at the moment it happens, and every start, on true time. At every start:
 
-*The moment of the last look*: a start is judged by what was in the queues when its tick's last look began (before the
-first peek), and by the batches that had ended when its mark was written. So an ingestion that was put before the look
-is respected, one that is put during it may be missed, and of two overlapping POSTs the order of the puts decides.
+    gaps         no two starts are closer than the interval, but for the starter's own clock
+    owners       nobody starts a batch whose fetch is under way in another process that is alive
+    order        no batch starts while an older or higher one, acknowledged before the look, may start instead
+    barrier      none starts in a lane whose pause was acknowledged
+    throttle     none starts while the API's own wait, once written, lasts
+
+The end of a batch is written once, by the start that owns it; a message leaves its queue only after its ingestion has
+ended. What breaks a rule is noted in `violations`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
-from ingest_core.models import Priority
+from ingest_core.models import Ingestion, Priority
+from ingest_core.storage.lanes import ticket_of
+from ingest_core.storage.rows import decode_ingestion
+from tests.support.virtual_time import true_time
 
 LANES = tuple(Priority)
 CLOCK_RATES = 0.001
 """Clocks of two hosts may differ by this share: a gap may be that much shorter than the interval."""
 
+RESUME_SECONDS = 11.0
+"""A resumed lane may be passed over for this long: an owner that waits for its slot does not read the gate."""
+
+BatchKey = tuple[UUID, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """When a process began its last look, and what it then took for true."""
+
+    at: float = 0.0
+    age: float = 0.0
+    api_is_down: bool = False
+    running_here: frozenset[BatchKey] = frozenset()
+
 
 @dataclass(eq=False)
 class Entry:
-    """One POST. `position` is the moment at which its first message was put; without one it is not in line yet."""
+    """One list. Without a `position` it has no message yet; without an `acknowledged_at` nobody relies on it."""
 
     ids: Sequence[int]
-    lane: Priority
-    batch_count: int
-    ingestion_id: str = ""
+    ingestion: Ingestion
+    entity: dict[str, Any] = field(default_factory=dict)
+    present: Ingestion | None = None
+    changed_at: float = 0.0
     position: int | None = None
-    acknowledged: bool = False
-    ended: list[str] = field(default_factory=list)
-    finished_at: int | None = None
-    marks: dict[int, int] = field(default_factory=dict)
-    failures: dict[int, int] = field(default_factory=dict)
+    acknowledged_at: float | None = None
+    ended: dict[int, str] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Where it stands in the queue of all queues."""
-        return LANES.index(self.lane), self.position or 0
+    def has_ended(self) -> bool:
+        """Whether its row says so."""
+        return self.present is not None and self.present.has_ended
 
-
-@dataclass(eq=False)
-class Run:
-    """One tick of one process: when its last look began and its mark was written, and the batch that it started."""
-
-    process: str
-    began_at: float = 0.0
-    looking: bool = False
-    looked: int = 0
-    marked: int = 0
-    started: tuple[Entry, int] | None = None
-    closes_until: float = 0.0  # the source has asked it to wait until then
+    def may_start(self, looked: Looked) -> int | None:
+        """The first batch that a process which looked then had to see."""
+        row = self.present
+        if row is None or self.position is None or row.cancel_requested_at or self.acknowledged_at is None:
+            return None
+        if self.acknowledged_at >= looked.at:
+            return None
+        waiting = [f.index for f in row.in_flight if not f.running and f.not_before <= looked.age]
+        waiting = [i for i in waiting if (row.ingestion_id, i) not in looked.running_here]
+        if waiting and self.changed_at < looked.at:
+            return waiting[0]
+        has_room = row.started_batches < row.batch_count and len(row.in_flight) < 32
+        return row.started_batches if has_room else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The first fetch of a batch, on true time."""
+    """A batch that was sent, on true time."""
 
     at: float
-    process: str
+    process: Any
     entry: Entry
     index: int
 
@@ -67,120 +90,93 @@ class Start:
 class Referee:
     """Keeps the model and compares."""
 
-    def __init__(self, *, interval: float, batch_size: int, max_attempts: int) -> None:
+    def __init__(self, *, interval: float) -> None:
         self.interval = interval
-        self.batch_size = batch_size
-        self.max_attempts = max_attempts
         self.violations: list[str] = []
-        self.entries: list[Entry] = []
+        self.entries: dict[UUID, Entry] = {}
         self.starts: list[Start] = []
-        self.closed_until = 0.0  # the source has asked to wait until then, at most
-        self._paused_until = 0.0  # and a process has told the others
-        self._by_id: dict[str, Entry] = {}
+        self.paused_at: dict[Priority, float] = {}  # acknowledged
+        self.skipped: dict[Priority, float] = {}  # lanes that may be passed over, until when
+        self._throttles: list[tuple[float, float]] = []
         self._by_item: dict[int, tuple[Entry, int]] = {}
-        self._moments = 0
+        self._fetching: dict[BatchKey, list[tuple[Any, float]]] = {}
         self._open: list[Entry] = []
-        self._items = 0
+        self._positions = 0
 
-    def moment(self) -> int:
-        """Effects are ordered by these."""
-        self._moments += 1
-        return self._moments
-
-    def post(self, size: int, lane: Priority) -> Entry:
-        """Somebody is about to POST so many IDs; no ID is used twice."""
-        ids = range(self._items + 1, self._items + size + 1)
-        self._items += size
-        entry = Entry(ids, lane, -(-size // self.batch_size))
-        for item_id in ids:
-            self._by_item[item_id] = (entry, (item_id - ids[0]) // self.batch_size)
-        self.entries.append(entry)
+    def expect(self, ingestion: Ingestion, ids: Sequence[int]) -> Entry:
+        """Somebody is about to post a list; no ID is used twice."""
+        entry = self.entries[ingestion.ingestion_id] = Entry(ids, ingestion)
+        for place, item_id in enumerate(ids):
+            self._by_item[item_id] = (entry, place // ingestion.batch_size)
+        self._open.append(entry)
         return entry
 
-    def inserted(self, entry: Entry, ingestion_id: str) -> None:
-        """Its row is durable."""
-        entry.ingestion_id = ingestion_id
-        self._by_id[ingestion_id] = entry
-        self._open.append(entry)
+    def saw(self, name: str, args: tuple[Any, ...], answer: Any) -> None:  # as the call's
+        """An effect on storage, at its moment."""
+        match name.split("."):
+            case "ingestions", "insert" | "merge":
+                self._see_row(args[0])
+            case "ingestions", "put_and_merge":
+                self._see_end(args[0], args[1])
+            case lane, "put":
+                self._see_put(Priority(lane), args[0])
+            case lane, "receive" if answer is not None and self._is_open(lane, answer):
+                self.blame(f"{lane}: the message of an open ingestion was received")
+            case lane, "delete" if lane in LANES and self._is_open(lane, args[0]):
+                self.blame(f"{lane}: the message of an open ingestion was deleted")
 
-    def put(self, text: str, lane: Priority) -> None:
-        """A message is in a queue."""
-        entry = self._by_id.get(self._named(text))
-        if entry is None:
-            return
-        if entry.lane is not lane:
-            self.blame(f"{entry.ingestion_id} was put into {lane}")
-        if entry.position is None:
-            entry.position = self.moment()
+    def started(self, process: Any, ids: Sequence[int], until: float) -> BatchKey:  # a cluster's process
+        """A batch was sent. Its process may fetch until then at most."""
+        now = true_time()
+        entry, index = self._by_item[ids[0]]
+        key = (entry.ingestion.ingestion_id, index)
+        name = f"{now:.3f}: {process.name} started {_name(entry, index)}"
+        if self.starts and now - self.starts[-1].at < self.interval * (1 - CLOCK_RATES):
+            self.blame(f"{name} {now - self.starts[-1].at:.6f} s after {self.starts[-1].process.name}")
+        if any(not other.wire.dead and end > now for other, end in self._fetching.get(key, [])):
+            self.blame(f"{name}, which is being fetched")
+        if any(begin < now < end for begin, end in self._throttles[-9:]):
+            self.blame(f"{name} while the API asks to wait")
+        lane = entry.present.priority if entry.present else entry.ingestion.priority
+        if lane in self.paused_at:
+            self.blame(f"{name} in a paused lane")
+        if not process.looked.api_is_down:
+            self._check_order(name, entry, index, process.looked)
+        self._fetching.setdefault(key, []).append((process, until))
+        self.starts.append(Start(at=now, process=process, entry=entry, index=index))
+        return key
 
-    def deleted(self, text: str) -> None:
-        """A message has left its queue for good."""
-        entry = self._by_id.get(self._named(text))
-        if entry and entry.finished_at is None:
-            self.blame(f"the message of {entry.ingestion_id} was deleted before the ingestion had finished")
+    def fetched(self, process: Any, key: BatchKey, *, delivered: bool) -> None:  # as above
+        """The API has answered."""
+        self._fetching[key] = [(other, end) for other, end in self._fetching[key] if other is not process]
+        if delivered:
+            self.entries[key[0]].delivered.add(key[1])
 
-    def looks(self, run: Run) -> None:
-        """A tick peeks into a lane; the first peek of several begins a look."""
-        if not run.looking:
-            run.looking, run.looked = True, self.moment()
-
-    def paused(self, until: float) -> None:
-        """A pause that the source has asked for holds for everybody."""
-        self._paused_until = max(self._paused_until, until)
-
-    def marked(self, ingestion_id: str, run: Run) -> None:
-        """A tick has written its slot into the row."""
-        entry = self._by_id[ingestion_id]
-        run.marked = self.moment()
-        entry.marks[len(entry.ended)] = entry.marks.get(len(entry.ended), 0) + 1
-
-    def given_up(self, ingestion_id: str, run: Run) -> None:
-        """A tick has taken its mark back, as it has started nothing."""
-        entry = self._by_id[ingestion_id]
-        if run.started:
-            self.blame(f"{run.process} started {_name(entry)} and gave it up")
-        entry.marks[len(entry.ended)] -= 1
-
-    def ended(self, ingestion_id: str, index: int, status: str) -> None:
-        """A batch's record was written."""
-        entry = self._by_id[ingestion_id]
-        if index != len(entry.ended):
-            self.blame(f"batch {index} of {ingestion_id} ended when {len(entry.ended)} had ended")
-            return
-        if status == "completed" and index not in entry.delivered:
-            self.blame(f"batch {index} of {ingestion_id} completed without its data")
-        worn_out = entry.marks.get(index, 0) > 20  # MAX_STARTS of the dispatcher
-        if status == "failed" and entry.failures.get(index, 0) < self.max_attempts and not worn_out:
-            self.blame(f"batch {index} of {ingestion_id} failed after {entry.failures.get(index, 0)} failures")
-        entry.ended.append(status)
-        if len(entry.ended) == entry.batch_count:
-            entry.finished_at = self.moment()
-
-    def start(self, item_id: int, run: Run, at: float) -> tuple[Entry, int]:
-        """A tick has sent its first fetch: the batch must be the model's next, and the last start an interval ago."""
-        entry, index = run.started = self._by_item[item_id]
-        if index != len(entry.ended):
-            self.blame(f"{run.process} started batch {index} of {entry.ingestion_id}, not {len(entry.ended)}")
-        for other in self._waiting(before=run.looked, at=run.marked):
-            if other.place < entry.place:
-                self.blame(f"{at:.3f}: {run.process} started {_name(entry)} batch {index} before {_name(other)}")
-        if self.starts and at - self.starts[-1].at < self.interval * (1 - CLOCK_RATES):
-            gap = at - self.starts[-1].at
-            self.blame(f"{at:.3f}: {run.process} started {gap:.6f} s after {self.starts[-1].process}")
-        if at < self._paused_until:
-            self.blame(f"{at:.3f}: {run.process} started {self._paused_until - at:.3f} s before the end of a pause")
-        if entry.position is None:
-            self.blame(f"{run.process} started {entry.ingestion_id}, which was never put")
-        self.starts.append(Start(at=at, process=run.process, entry=entry, index=index))
-        return entry, index
-
-    def waiting(self) -> list[Entry]:
-        """What is in line and has not finished."""
-        return list(self._waiting(before=self._moments + 1, at=self._moments))
+    def throttled(self, begin: float, end: float) -> None:
+        """A process has told the others that the API asked to wait."""
+        self._throttles.append((begin, end))
 
     def gaps(self) -> list[float]:
         """The seconds between each two starts."""
         return [after.at - before.at for before, after in zip(self.starts, self.starts[1:], strict=False)]
+
+    def open(self) -> list[Entry]:
+        """What has been posted and has not ended."""
+        self._open = [entry for entry in self._open if not entry.has_ended]
+        return list(self._open)
+
+    def check_ends(self) -> None:
+        """Every batch has ended once, and nothing completed without its data."""
+        for entry in self.entries.values():
+            row = entry.present
+            if row is None or not row.has_ended:
+                self.blame(f"{_name(entry, 0)} never ended")
+                continue
+            left = set(range(row.batch_count)) - set(entry.ended) - set(row.cancelled_batches)
+            if row.cancel_requested_at:
+                left -= set(range(row.started_batches, row.batch_count))
+            if left:
+                self.blame(f"{_name(entry, min(left))} has no record, and neither have {len(left) - 1} others")
 
     def check(self) -> None:
         """Fail if a rule was broken."""
@@ -190,20 +186,59 @@ class Referee:
         """Note what must not happen."""
         self.violations.append(what)
 
-    def _waiting(self, *, before: int, at: int) -> Iterator[Entry]:
-        """What had been put before one moment and was unfinished at another."""
-        self._open = [e for e in self._open if e.finished_at is None or e.finished_at > self._moments - 1000]
-        for entry in self._open:
-            if entry.position is not None and entry.position < before:  # noqa: SIM102 # two questions
-                if entry.finished_at is None or entry.finished_at > at:
-                    yield entry
+    def _check_order(self, name: str, entry: Entry, index: int, looked: Looked) -> None:
+        place = self._place(entry, index)
+        for other in self.open():
+            row = other.present
+            if row is None or row.priority in self.paused_at or self.skipped.get(row.priority, -1.0) >= looked.at:
+                continue
+            first = other.may_start(looked)
+            if first is not None and self._place(other, first) < place:
+                self.blame(f"{name} before {_name(other, first)}")
 
-    def _named(self, text: str) -> str:
-        try:
-            return str(json.loads(text)["ingestion_id"])
-        except (ValueError, TypeError, KeyError):
-            return ""
+    def _place(self, entry: Entry, index: int) -> tuple[int, int, int]:
+        """Where a batch stands in the queue of all queues."""
+        row = entry.present or entry.ingestion
+        return LANES.index(row.priority), entry.position or 0, index
+
+    def _see_row(self, properties: Mapping[str, Any]) -> None:
+        entry = self.entries.get(UUID(str(properties["PartitionKey"])))
+        if entry:
+            entry.entity.update(properties)
+            entry.present = decode_ingestion(entry.entity)
+            entry.changed_at = true_time()
+
+    def _see_end(self, put: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
+        entry = self.entries[UUID(str(put["PartitionKey"]))]
+        index = int(str(put["RowKey"]).removeprefix("batch-"))
+        flight = entry.present.flight(index) if entry.present else None
+        if flight is None or index in entry.ended:
+            self.blame(f"{_name(entry, index)} ended twice")
+        elif flight.token != put["token"]:
+            self.blame(f"{_name(entry, index)} was ended by a start that does not own it")
+        if put["status"] == "completed" and index not in entry.delivered:
+            self.blame(f"{_name(entry, index)} completed without its data")
+        entry.ended[index] = str(put["status"])
+        self._see_row(merged)
+
+    def _see_put(self, lane: Priority, text: str) -> None:
+        fields = json.loads(text)
+        entry = self.entries.get(UUID(fields["ingestion_id"]))
+        if entry is None or entry.present is None:
+            return
+        is_current = entry.present.priority is lane and entry.present.generation == fields["generation"]
+        if is_current and entry.position is None:
+            self._positions += 1
+            entry.position = self._positions
+
+    def _is_open(self, lane: str, message: Any) -> bool:  # a Message
+        ticket = ticket_of(message)
+        entry = self.entries.get(ticket.ingestion_id) if ticket else None
+        if ticket is None or entry is None or entry.present is None or entry.has_ended:
+            return False
+        return entry.present.priority == lane and entry.present.generation == ticket.generation
 
 
-def _name(entry: Entry) -> str:
-    return f"{entry.lane} #{entry.position} ({entry.ingestion_id[:8]}, {len(entry.ended)}/{entry.batch_count})"
+def _name(entry: Entry, index: int) -> str:
+    row = entry.present or entry.ingestion
+    return f"{row.priority} #{entry.position} {str(row.ingestion_id)[:8]}/{index} of {row.batch_count}"

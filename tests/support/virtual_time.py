@@ -100,5 +100,5 @@ class HostClock:
 
     async def thawed(self) -> None:
         """Return when the host is not frozen."""
-        while (left := self.frozen_until - true_time()) > 0:  # noqa: ASYNC110 # it may be prolonged meanwhile
+        while (left := self.frozen_until - true_time()) > 0:  # it may be prolonged meanwhile
             await asyncio.sleep(left)

@@ -9,21 +9,23 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import azure_functions_runtime as runtime
 
 
 class Message:
-    """Stands in for any protocol buffer message: fields by name, absent ones None, and which one of them is set."""
+    """Stands in for any protocol buffer message: its fields by name, None if absent, and which of them is set."""
 
     undefined, out, inout = 0, 1, 2
 
     def __init__(self, **fields: object) -> None:
         vars(self).update(fields)
 
-    def __getattr__(self, name: str) -> None:
+    def __getattr__(self, name: str) -> Any:
         if name[0].isupper():
             raise AttributeError(name)  # a message type, not a field
+        return None
 
     def WhichOneof(self, _: str) -> str | None:  # noqa: N802 # the name that protocol buffers give it
         return next((name for name, value in vars(self).items() if value is not None and name != "name"), None)
@@ -39,12 +41,12 @@ class Protos:
 
 
 def envelope(**fields: object) -> SimpleNamespace:
-    """A request as the worker's dispatcher hands it on."""
+    """Return a request as the worker's dispatcher hands it on."""
     return SimpleNamespace(request=SimpleNamespace(**fields), properties={"host": "127.0.0.1", "protos": Protos()})
 
 
 def http(method: str, path: str, body: bytes = b"", **params: str) -> tuple[Message, dict[str, Message]]:
-    """An HTTP request as the host sends it: the value of the trigger, and the trigger's metadata."""
+    """Return an HTTP request as the host sends it: the value of the trigger, and the trigger's metadata."""
     request = Message(
         method=method, url=f"http://localhost:7071{path}", headers={}, params=params, query={}, body=Message(bytes=body)
     )
@@ -52,26 +54,26 @@ def http(method: str, path: str, body: bytes = b"", **params: str) -> tuple[Mess
 
 
 def timer() -> tuple[Message, dict[str, Message]]:
-    """A tick as the host sends it."""
+    """Return a tick as the host sends it."""
     return Message(json='{"Schedule":{"AdjustForDST":true},"ScheduleStatus":null,"IsPastDue":false}'), {}
 
 
 class Worker:
-    """The app, indexed."""
+    """Microsoft's worker code with the app indexed."""
 
     def __init__(self, metadata: list[Message]) -> None:
-        self._functions = {found.name: found for found in metadata}
+        self._functions = {function.name: function for function in metadata}
         print(json.dumps({"indexed": sorted(self._functions)}))
 
     async def invoke(self, name: str, value: tuple[Message, dict[str, Message]]) -> str:
         """Invoke a function; return its body, if it is an HTTP function."""
-        found = self._functions[name]
-        argument = next(binding for binding in found.bindings if binding != "$return")
+        function = self._functions[name]
+        argument = next(binding for binding in function.bindings if binding != "$return")
         answer = await runtime.invocation_request(
             envelope(
                 invocation_request=Message(
                     invocation_id=name,
-                    function_id=found.function_id,
+                    function_id=function.function_id,
                     input_data=[Message(name=argument, data=value[0])],
                     trigger_metadata=value[1],
                     trace_context=Message(trace_parent="", trace_state="", attributes={}),
@@ -89,7 +91,7 @@ class Worker:
 
 
 async def main() -> None:
-    """Index, then invoke everything."""
+    """Index the app, then invoke every function."""
     init = Message(capabilities={}, function_app_directory=str(Path.cwd()))
     started = await runtime.worker_init_request(envelope(worker_init_request=init))
     if started.result.status != "success":
@@ -99,19 +101,24 @@ async def main() -> None:
     worker = Worker(metadata.function_metadata_results)
     request = json.dumps({"ids": [1, 2, 3, 4], "priority": "HIGH"}).encode()
     accepted = await worker.invoke("ingest", http("POST", "/ingest", request))
-    one = json.loads(accepted)["ingestion_id"]
-    await worker.invoke("recover", timer())
+    ingestion_id = json.loads(accepted)["ingestion_id"]
+    await worker.invoke("upkeep", timer())
     for _ in range(20):
         await worker.invoke("dispatch", timer())
-        status = await worker.invoke("status", http("GET", f"/status/{one}", ingestion_id=one))
+        status = await worker.invoke("status", http("GET", f"/status/{ingestion_id}", ingestion_id=ingestion_id))
         if json.loads(status)["status"] == "completed":
             break
-    await worker.invoke("batches", http("GET", f"/status/{one}/batches", ingestion_id=one))
-    await worker.invoke("results", http("GET", f"/results/{one}", ingestion_id=one))
-    await worker.invoke("retry", http("POST", f"/ingestions/{one}/retry", ingestion_id=one))
+    await worker.invoke("batches", http("GET", f"/status/{ingestion_id}/batches", ingestion_id=ingestion_id))
+    await worker.invoke("results", http("GET", f"/results/{ingestion_id}", ingestion_id=ingestion_id))
+    await worker.invoke("retry", http("POST", f"/ingestions/{ingestion_id}/retry", ingestion_id=ingestion_id))
+    await worker.invoke("cancel", http("POST", f"/ingestions/{ingestion_id}/cancel", ingestion_id=ingestion_id))
+    await worker.invoke("ingestion", http("GET", f"/ingestions/{ingestion_id}", ingestion_id=ingestion_id))
+    await worker.invoke("ingestions", http("GET", "/ingestions"))
+    await worker.invoke("lanes", http("GET", "/lanes"))
+    await worker.invoke("pause", http("PUT", "/lanes/LOW/pause", switch="LOW"))
     await worker.invoke("health", http("GET", "/health"))
-    await worker.invoke("board", http("GET", "/board"))
     await worker.invoke("home", http("GET", "/"))
+    await worker.invoke("pages", http("GET", "/pages/style.css", file="style.css"))
     runtime.stop_threadpool_executor()
 
 

@@ -1,0 +1,75 @@
+"""Node and what npm installs: Azurite, as the lock file has it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from devtools import stamp
+from devtools.azurite import PROGRAM
+from devtools.console import Failure, say, step, tail
+from devtools.installing import install
+from devtools.processes import run
+
+OLDEST_NODE = 20
+NODE_PACKAGES = ("package.json", "package-lock.json")
+
+
+def find_node(root: Path) -> str:
+    """The path of a Node that is new enough."""
+    node = shutil.which("node")
+    if node is None:
+        raise Failure("Node is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite")
+    done = run([node, "--version"], cwd=root, timeout=30)
+    version = re.search(r"^v(\d+)\.\S*$", done.stdout, re.MULTILINE)
+    if version is None:
+        raise Failure(f"`node --version` does not work ({tail(done.output, 1)}): install Node 20 or newer")
+    if int(version[1]) < OLDEST_NODE:
+        raise Failure(f"Node 20 or newer is needed, this is {version[0]}: https://nodejs.org has newer ones")
+    return node
+
+
+def ensure_azurite(root: Path, node: str, *, thoroughly: bool = False) -> None:
+    """Install Azurite where it is missing or damaged; `thoroughly` also starts it for a moment."""
+    mark = root / "node_modules" / "dev-stamp"
+    if stamp.fresh(mark, [root / name for name in NODE_PACKAGES]):
+        lost = _lost_package(root) or (_why_no_answer(root, node) if thoroughly else "")
+        if not lost:
+            return
+        say(f"node_modules is damaged ({lost}): Azurite is installed again")
+    install_azurite(root, node)
+
+
+def install_azurite(root: Path, node: str) -> None:
+    """Run `npm ci`, and see that Azurite answers."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Failure("npm is missing: it comes with Node from https://nodejs.org (Debian, Ubuntu: apt install npm)")
+    mark = root / "node_modules" / "dev-stamp"
+    with step("Azurite (npm ci)"), stamp.renewed(mark, [root / name for name in NODE_PACKAGES]):
+        install("npm ci", [npm, "ci", "--include=dev", "--no-audit", "--no-fund"], root)
+        why_not = _why_no_answer(root, node)
+        if why_not:
+            raise Failure(f"npm reported success, but Azurite does not start: {why_not}")
+
+
+def azurite_answers(root: Path, node: str) -> bool:
+    """Whether Azurite's program can be loaded."""
+    return not _why_no_answer(root, node)
+
+
+def _why_no_answer(root: Path, node: str) -> str:
+    done = run([node, str(root / PROGRAM), "--version"], cwd=root, timeout=60)
+    if done.code == 0 and re.search(r"^\d+\.\d+\.\d+", done.stdout, re.MULTILINE):
+        return ""
+    errors = [line for line in done.output.splitlines() if "Error" in line]
+    return errors[0].strip() if errors else f"exit code {done.code}"
+
+
+def _lost_package(root: Path) -> str:
+    """The first package of those that npm has installed that is not there any more."""
+    try:
+        installed = json.loads((root / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))["packages"]
+    except (OSError, ValueError, KeyError):
+        return ".package-lock.json"
+    return next((name for name in installed if not (root / name / "package.json").is_file()), "")

@@ -1,1 +1,0 @@
-"""Adapters: the ports on Azure Storage, in memory, and on the external API."""

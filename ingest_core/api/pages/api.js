@@ -1,0 +1,113 @@
+// Calls the service. The function key is asked for once, kept for this tab only, and sent as a header: never in a URL.
+
+import { el, field } from "./dom.js";
+
+const PATIENCE_MS = 10000;
+const KEY = "x-functions-key";
+
+/** An answer that is an error. `kind` is `problem`, `storage` or `silence` (no answer at all). */
+export class Refused extends Error {
+  constructor({ kind, status = 0, title, detail = "", errors = [], retryAfter = null }) {
+    super(detail ? `${title}. ${detail}` : title);
+    Object.assign(this, { kind, status, title, detail, errors, retryAfter });
+  }
+}
+
+let asking = null;
+
+function askForKey(wasWrong) {
+  asking ||= openKeyDialog(wasWrong).finally(() => { asking = null; });
+  return asking;
+}
+
+function openKeyDialog(wasWrong) {
+  const { node, input, setError } = field("Function key", el("input", {
+    type: "password", autocomplete: "off", required: true,
+  }), "It stays in this tab and is forgotten when the tab is closed.");
+  if (wasWrong) setError("The service does not accept this key.");
+  const dialog = el("dialog", { class: "dialog", "aria-labelledby": "key-title" },
+    el("form", { method: "dialog" },
+      el("h2", { id: "key-title" }, "This service needs a key"), node,
+      el("div", { class: "actions" }, el("button", { class: "main" }, "Use this key"))));
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise(resolve => {
+    dialog.addEventListener("close", () => {
+      if (input.value) sessionStorage.setItem(KEY, input.value);
+      dialog.remove();
+      resolve(Boolean(input.value));
+    });
+  });
+}
+
+async function send(method, path, { body, headers, signal }) {
+  const key = sessionStorage.getItem(KEY);
+  const all = { ...headers, ...(key && { [KEY]: key }), ...(body && { "Content-Type": "application/json" }) };
+  const patience = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    const answer = await fetch(path, {
+      method, headers: all, body, cache: "no-store", credentials: "same-origin",
+      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+    });
+    return { answer, key };
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refused({ kind: "silence", title: "No answer from the service", detail: "" });
+  }
+}
+
+/** Send a request. A 401 asks for the key and repeats it. Raises `Refused`. */
+export async function call(method, path, { json, headers = {}, signal } = {}) {
+  const body = json === undefined ? undefined : JSON.stringify(json);
+  for (;;) {
+    const { answer, key } = await send(method, path, { body, headers, signal });
+    if (answer.ok || answer.status === 304) return answer;
+    if (answer.status !== 401) throw await refusal(answer);
+    const newer = sessionStorage.getItem(KEY);
+    if (newer !== key) continue;
+    if (!await askForKey(key !== null)) {
+      throw new Refused({ kind: "problem", status: 401, title: "This service needs a function key",
+        detail: "Load the page again to enter it." });
+    }
+  }
+}
+
+async function refusal(answer) {
+  const found = await answer.json().catch(() => ({}));
+  const isStorage = /storage-unavailable$/.test(found.type || "") || /^storage/i.test(found.title || "");
+  return new Refused({
+    kind: isStorage ? "storage" : "problem",
+    status: answer.status,
+    title: found.title || `The service answered ${answer.status}`,
+    detail: found.detail,
+    errors: Array.isArray(found.errors) ? found.errors : [],
+    retryAfter: Number(answer.headers.get("Retry-After")) || null,
+  });
+}
+
+const seen = new Map();
+const REMEMBERED = 50;
+
+/** GET JSON, with `If-None-Match` if there was an ETag: then the very same object is returned again. */
+export async function read(path, options = {}) {
+  const before = seen.get(path);
+  const headers = { Accept: "application/json", ...(before && { "If-None-Match": before.etag }) };
+  const answer = await call("GET", path, { ...options, headers });
+  const retryAfter = Number(answer.headers.get("Retry-After")) || null;
+  if (answer.status === 304) return { value: before.value, retryAfter };
+  const value = await answer.json().catch(() => {
+    throw new Refused({ kind: "silence", title: "The answer is not the service's", detail: "Is a proxy in between?" });
+  });
+  const etag = answer.headers.get("ETag");
+  if (etag) {
+    seen.delete(path);
+    seen.set(path, { etag, value });
+    if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value);
+  }
+  return { value, retryAfter, link: answer.headers.get("Link") };
+}
+
+/** A fresh key for `Idempotency-Key`. (`randomUUID` is missing where a page is not served securely.) */
+export function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,110 @@
+// The batches of a list and what they fetched, a page at a time, and all results as a file.
+
+import { call, read } from "./api.js";
+import { el, keyed, setAttribute, setText, setTextOrHide } from "./dom.js";
+import { actionButton } from "./dialogs.js";
+import { batches, exactly, number, statusWord } from "./words.js";
+
+const PAGE = 20;
+const PER_DOWNLOAD = 1000;
+const SHOWN_DATA = 300;
+
+const HEADS = ["Batch", "Status", "Attempts", "Started", "Ended", "IDs and results"];
+
+function createRow(batch) {
+  return el("tr", {}, el("th", { scope: "row" }, number(batch.place + 1)), el("td", { class: "status" }),
+    el("td"), el("td"), el("td"), el("td", {}, el("ul", { class: "items" }), el("p", { class: "wrong", hidden: true })));
+}
+
+function updateRow(row, batch) {
+  const [, status, attempts, started, ended, items] = row.children;
+  setText(status, statusWord(batch.status));
+  status.className = `status ${batch.status}`;
+  setText(attempts, batch.attempts || "–");
+  setText(started, exactly(batch.triggered_at));
+  setText(ended, exactly(batch.completed_at));
+  keyed(items.firstElementChild, batch.ids.map((id, at) => ({ id, at, result: batch.results.get(id) })), {
+    key: ({ at }) => at,
+    make: ({ id }) => el("li", {}, el("code", {}, String(id)), " ", el("span")),
+    update: (node, { result }) => showResult(node.lastElementChild, result),
+  });
+  setTextOrHide(items.lastElementChild, batch.error);
+}
+
+function showResult(node, result) {
+  const text = result ? result.error || JSON.stringify(result.data) : "";
+  setText(node, text.length > SHOWN_DATA ? `${text.slice(0, SHOWN_DATA)} …` : text);
+  setAttribute(node, "class", result?.error ? "wrong" : "data");
+}
+
+/** Every result as one text, page by page. */
+async function download(id) {
+  const parts = [];
+  let cursor = 0;
+  while (cursor !== null) {
+    const query = new URLSearchParams({ limit: PER_DOWNLOAD, cursor });
+    const answer = await call("GET", `/results/${id}?${query}`, { headers: { Accept: "application/x-ndjson" } });
+    parts.push(await answer.text());
+    const next = /[?&]cursor=([0-9]+)[^>]*>;\s*rel="next"/.exec(answer.headers.get("Link") || "");
+    cursor = next ? Number(next[1]) : null;
+  }
+  const url = URL.createObjectURL(new Blob(parts, { type: "application/x-ndjson" }));
+  el("a", { href: url, download: `results-${id}.ndjson` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
+
+export function createBatches(id) {
+  const body = el("tbody");
+  const position = el("span", { class: "quiet" });
+  const problem = el("p", { class: "wrong", role: "alert", hidden: true });
+  const back = el("button", { type: "button", class: "small", on: { click: () => go(start - PAGE) } }, "← Previous");
+  const on = el("button", { type: "button", class: "small", on: { click: () => go(start + PAGE) } }, "Next →");
+  const now = el("button", { type: "button", class: "small", on: { click: () => go(presentPage()) } }, "Where it is now");
+  const file = actionButton("Download all results", () => download(encodeURIComponent(id)));
+  const node = el("section", { "aria-labelledby": "batches-title" },
+    el("div", { class: "row" }, el("h3", { id: "batches-title" }, "Batches"), file.node),
+    el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "hidden-text" }, "Batches in their order"),
+      el("thead", {}, el("tr", {}, ...HEADS.map(head => el("th", { scope: "col" }, head)))), body)),
+    problem, el("div", { class: "pager" }, back, position, on, now));
+  let start = 0;
+  let one = null;
+
+  function presentPage() {
+    const ended = one.counts.completed + one.counts.failed;
+    return Math.floor(Math.max(0, Math.min(ended, one.counts.batches - 1)) / PAGE) * PAGE;
+  }
+
+  async function look(found) {
+    one = found;
+    const asked = start;
+    const page = `${encodeURIComponent(id)}`;
+    const query = new URLSearchParams({ limit: PAGE, cursor: asked });
+    const [{ value: shown }, { value: items }] = await Promise.all(
+      [read(`/status/${page}/batches?${query}`), read(`/results/${page}?${query}`)]);
+    if (asked === start) draw(shown.batches, items);
+  }
+
+  function draw(found, items) {
+    const results = new Map(items.map(item => [item.id, item]));
+    keyed(body, found.map((batch, at) => ({ ...batch, place: start + at, results })), {
+      key: batch => batch.batch_id, make: createRow, update: updateRow,
+    });
+    const all = one.counts.batches;
+    setText(position, `${number(start + 1)} to ${number(Math.min(start + PAGE, all))} of ${batches(all)}`);
+    setAttribute(back, "disabled", start === 0);
+    setAttribute(on, "disabled", start + PAGE >= all);
+    now.hidden = presentPage() === start;
+    setTextOrHide(problem, "");
+  }
+
+  async function go(place) {
+    start = Math.max(0, place);
+    try {
+      await look(one);
+    } catch (error) {
+      setTextOrHide(problem, error.message);
+    }
+  }
+
+  return { node, look };
+}

@@ -1,0 +1,141 @@
+// Lists with their outcome, newest first, with filters that live in the address.
+
+import { read } from "./api.js";
+import { el, keyed, setText, setTextOrHide } from "./dom.js";
+import { aheadWords, ENDED, exactly, forecastWords, LANES, listName, moment, progress, statusWord } from "./words.js";
+
+const EVERY_MS = 15000; // a list that ends changes the lanes, which makes this look at once
+const PAGE = 20;
+const STATUSES = [["", "Ended"], ["all", "All"], ["completed", "Completed"], ["failed", "Failed"], ["cancelled", "Cancelled"],
+  ["triggered", "Running"], ["yet_to_start", "Waiting"]];
+const PRIORITIES = [["", "All lanes"], ...LANES.map(name => [name, name])];
+
+const select = (label, options) => el("label", {}, `${label} `,
+  el("select", {}, ...options.map(([value, words]) => el("option", { value }, words))));
+
+function queryOf(filters, cursor) {
+  const query = new URLSearchParams({ limit: PAGE });
+  const status = filters.get("status") || ENDED.join();
+  if (status !== "all") query.set("status", status);
+  if (filters.get("priority")) query.set("priority", filters.get("priority"));
+  if (cursor) query.set("cursor", cursor);
+  return `/ingestions?${query}`;
+}
+
+function createRow() {
+  return el("tr", {}, el("th", { scope: "row" }, el("a", { class: "name" })), el("td", { class: "status" }),
+    el("td"), el("td"), el("td"));
+}
+
+const openWords = one => [aheadWords(one.forecast), forecastWords(one.forecast)].filter(Boolean).join(" · ");
+
+function updateRow(row, one) {
+  const [name, status, lane, done, ended] = row.children;
+  setText(name.firstElementChild, listName(one));
+  name.firstElementChild.setAttribute("href", `#/list/${one.ingestion_id}`);
+  setText(status, statusWord(one.status));
+  status.className = `status ${one.status}`;
+  setText(lane, one.priority);
+  setText(done, progress(one.counts));
+  setText(ended, one.ended_at ? moment(one.ended_at) : openWords(one));
+  ended.title = exactly(one.ended_at || one.created_at);
+}
+
+export function createRecent(query) {
+  const status = select("Status", STATUSES);
+  const lane = select("Lane", PRIORITIES);
+  const body = el("tbody");
+  const none = el("p", { class: "empty", hidden: true });
+  const older = el("button", { type: "button", hidden: true, on: { click: () => showMore() } }, "Show older lists");
+  const table = el("table", {}, el("caption", { class: "hidden-text" }, "Lists, newest first"),
+    el("thead", {}, el("tr", {}, ...["List", "Status", "Lane", "Batches", "Ended or forecast"].map(name => el("th", { scope: "col" }, name)))),
+    body);
+  const node = el("section", { "aria-labelledby": "lists-title" },
+    el("div", { class: "row" }, el("h2", { id: "lists-title" }, "Recent lists"), el("div", { class: "filters" }, status, lane)),
+    el("div", { class: "scroll" }, table), none, older);
+  let filters = query;
+  let pages = [];
+  let next = null;
+  let lookedAt = -Infinity;
+  let change = null;
+
+  function draw() {
+    const found = new Map(pages.flat().map(one => [one.ingestion_id, one]));
+    keyed(body, [...found.values()], { key: one => one.ingestion_id, make: createRow, update: updateRow });
+    table.hidden = !found.size;
+    setTextOrHide(none, !found.size && noneWords());
+    older.hidden = next === null;
+  }
+
+  function noneWords() {
+    if (filters.get("status") || filters.get("priority")) return "No list matches these filters.";
+    return "No list has ended yet. Finished, failed and cancelled lists appear here.";
+  }
+
+  async function look() {
+    if (performance.now() - lookedAt < EVERY_MS) return;
+    const asked = filters;
+    lookedAt = performance.now();
+    try {
+      const { value } = await read(queryOf(asked));
+      if (asked !== filters) return;
+      pages[0] = value.ingestions;
+      if (pages.length === 1) next = value.next_cursor;
+      draw();
+    } catch (error) {
+      lookedAt = -Infinity;
+      throw error;
+    }
+  }
+
+  async function showMore() {
+    older.disabled = true;
+    const asked = filters;
+    try {
+      const { value } = await read(queryOf(asked, next));
+      if (asked !== filters) return;
+      pages.push(value.ingestions);
+      next = value.next_cursor;
+      draw();
+      setTextOrHide(none, "");
+    } catch (error) {
+      setTextOrHide(none, error.message);
+    } finally {
+      older.disabled = false;
+    }
+  }
+
+  function show(found) {
+    filters = found;
+    pages = [];
+    next = null;
+    lookedAt = -Infinity;
+    status.firstElementChild.value = found.get("status") || "";
+    lane.firstElementChild.value = found.get("priority") || "";
+  }
+
+  function choose() {
+    const chosen = new URLSearchParams();
+    if (status.firstElementChild.value) chosen.set("status", status.firstElementChild.value);
+    if (lane.firstElementChild.value) chosen.set("priority", lane.firstElementChild.value);
+    location.hash = `#/${[...chosen].length ? `?${chosen}` : ""}`;
+  }
+
+  status.addEventListener("change", choose);
+  lane.addEventListener("change", choose);
+  show(query);
+  return {
+    node,
+    look,
+    /** Take other filters and look at once. */
+    filter(found) {
+      show(found);
+      return look().catch(error => setTextOrHide(none, error.message));
+    },
+    /** The lanes have changed: a list may have come or ended. */
+    noticeChange(sign) {
+      if (change !== null && sign !== change) lookedAt = -Infinity;
+      change = sign;
+    },
+  };
+}

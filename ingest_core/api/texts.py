@@ -1,0 +1,11 @@
+"""Texts that people write for people: labels and reasons."""
+
+import unicodedata
+
+MAX_LABEL = 100
+MAX_REASON = 200
+
+
+def has_only_characters(text: str) -> bool:
+    """Whether a text has neither a control character nor half of a surrogate pair, which no storage takes."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)

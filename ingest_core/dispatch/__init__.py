@@ -1,0 +1,1 @@
+"""The dispatcher: which batch starts next, when it may start, and what becomes of it."""

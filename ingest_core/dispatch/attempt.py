@@ -1,0 +1,81 @@
+"""One attempt at a batch: the IDs that have no answer yet are fetched, and what comes back is one outcome.
+
+If the API throttles any ID of a batch, the attempt does not count as a failure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest_core.errors import ItemRejected, SourceUnavailable
+from ingest_core.models import Item
+from ingest_core.ports import RESULT_BYTES, Answer, Source
+
+Delivered = tuple[Item | None, ...]
+"""A batch's IDs in order: the data or the final error that is there, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """Every ID has its data or a final error."""
+
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """At least one ID failed in a way that another attempt may change.
+
+    `items` has an entry for every ID; `had_answer` says whether any ID got data or a final error in this attempt.
+    """
+
+    error: str
+    items: Sequence[Item]
+    had_answer: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throttled:
+    """The API cannot be reached or asks to wait, for so many seconds from the answer on if it says so."""
+
+    error: str
+    items: Sequence[Item]
+    retry_after_seconds: float | None
+
+
+Outcome = Fetched | Failed | Throttled
+
+
+async def attempt(source: Source, ids: Sequence[int], *, delivered: Delivered, timeout_seconds: float) -> Outcome:
+    """Fetch all IDs that have no answer yet, within the time for them together."""
+    missing = [place for place, item in enumerate(delivered) if item is None]
+    answers = await source.fetch_batch([ids[place] for place in missing], timeout_seconds=timeout_seconds)
+    limit = RESULT_BYTES // len(ids)
+    items = list(delivered)
+    for place, answer in zip(missing, answers, strict=True):
+        items[place] = _item(ids[place], answer, limit)
+    return _outcome([item for item in items if item is not None], answers)
+
+
+def delivered_by(items: Sequence[Item]) -> Delivered:
+    """What a further attempt need not ask for again."""
+    return tuple(item if item.is_final else None for item in items)
+
+
+def _item(item_id: int, answer: Answer, limit: int) -> Item:
+    if isinstance(answer, str):
+        # A batch may be larger than the settings that the source was made for.
+        too_large = f"the API's answer is larger than {limit} bytes"
+        return Item(item_id=item_id, data=answer) if len(answer) <= limit else Item(item_id=item_id, error=too_large)
+    return Item(item_id=item_id, error=str(answer) or "no reason given", is_final=isinstance(answer, ItemRejected))
+
+
+def _outcome(items: Sequence[Item], answers: Sequence[Answer]) -> Outcome:
+    unavailable = [answer for answer in answers if isinstance(answer, SourceUnavailable)]
+    if unavailable:
+        asked = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
+        return Throttled(error=str(unavailable[0]), items=items, retry_after_seconds=max(asked, default=None))
+    failed = [item for item in items if not item.is_final]
+    if not failed:
+        return Fetched(items=items)
+    had_answer = any(isinstance(answer, str | ItemRejected) for answer in answers)
+    return Failed(error=failed[0].error, items=items, had_answer=had_answer)

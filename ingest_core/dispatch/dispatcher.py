@@ -1,0 +1,329 @@
+"""A tick: batches are started, each in a slot of its own, while there is a reason to go on.
+
+    look at the gate ─▶ look into the lanes ─▶ take the gate ─▶ mark the batch ─▶ send it when due ─▶ sweep the fronts
+
+A tick goes on while a batch is running or the next slot is due within a second. It ends after at most a minute, and
+what runs is handed over to the next tick of the process. Whatever dies between two steps, the batch keeps its place:
+the message stays in its queue until the ingestion has ended, and a mark says only that somebody began. So a batch may
+reach the API twice (at-least-once), but its end is written once, by the owner of its latest start.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from ingest_core.dispatch.gate import Gate
+from ingest_core.dispatch.look import Candidate, Look, Sight
+from ingest_core.dispatch.running import Running
+from ingest_core.dispatch.settlement import MAX_UNRECORDED_STARTS, StartedBatch, failed_for_good
+from ingest_core.dispatch.slots import LONGEST_LEAD_SECONDS, LONGEST_WAIT_SECONDS, SWEEP_CALLS_SECONDS
+from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
+from ingest_core.models import Ingestion, Item
+from ingest_core.ports import Clock
+from ingest_core.storage.closing import Closing
+from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 60.0
+"""A tick ends after this long. The host then fires the next one at once."""
+
+GO_ON_SECONDS = 1.0
+"""A tick goes on if the next slot is due within this time, and looks again at least this often."""
+
+NEAR_SECONDS = 0.5
+"""While batches run, a slot that is due within this time is waited for; else the tick waits for a batch to end."""
+
+
+class Tick(StrEnum):
+    """What a tick came to."""
+
+    ALREADY_RUNNING = "already_running"
+    ORPHANED = "orphaned"
+    IDLE = "idle"
+    NOT_DUE = "not_due"
+    HANDED_OVER = "handed_over"
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No batch may start now."""
+
+
+@dataclass(frozen=True)
+class Far:
+    """The slot is due only after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Again:
+    """Something has changed: look again. `started` says that a batch was sent."""
+
+    started: bool = False
+
+
+Step = Nothing | Far | Again
+
+
+class Dispatcher:
+    """Runs ticks, one at a time."""
+
+    def __init__(  # noqa: PLR0913 # what a tick needs
+        self,
+        *,
+        gate: Gate,
+        look: Look,
+        running: Running,
+        ingestions: Ingestions,
+        lanes: Lanes,
+        closing: Closing,
+        clock: Clock,
+        lease_seconds: float,
+        max_in_flight: int,
+        is_orphaned: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._gate = gate
+        self._look = look
+        self._running = running
+        self._ingestions = ingestions
+        self._lanes = lanes
+        self._closing = closing
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._max_in_flight = max_in_flight
+        self._is_orphaned = is_orphaned
+        self._is_ticking = False
+        self._lead = LONGEST_LEAD_SECONDS / 8
+
+    async def tick(self) -> Tick:
+        """Start batches while there is a reason to go on. Raises `StorageUnavailable`."""
+        if self._is_ticking:
+            return Tick.ALREADY_RUNNING
+        self._is_ticking = True
+        try:
+            return await self._tick()
+        finally:
+            self._log_lines()
+            self._is_ticking = False
+
+    @property
+    def running(self) -> int:
+        """How many batches this process runs."""
+        return len(self._running)
+
+    async def gate_age(self) -> float:
+        """The gate's age now. Raises `StorageUnavailable`."""
+        await self._gate.look()
+        return self._gate.age()
+
+    async def close(self) -> None:
+        """Stop all batches, and see their marks taken back."""
+        await self._running.close()
+
+    async def _tick(self) -> Tick:
+        ends_at = self._clock.monotonic() + TICK_SECONDS
+        patience = LONGEST_WAIT_SECONDS  # the first slot is waited for, later ones only if they are near
+        outcome = Tick.HANDED_OVER
+        while self._clock.monotonic() < ends_at:
+            self._log_lines()
+            if self._is_orphaned():
+                log.error("dispatch.orphaned: the host of this worker is gone, so nothing more is started")
+                return Tick.ORPHANED
+            if self._running.fetching >= self._max_in_flight:
+                await self._running.wait(GO_ON_SECONDS)
+                continue
+            step = await self._step(patience)
+            match step:
+                case Again(started):
+                    patience = GO_ON_SECONDS if started else patience
+                    continue
+                case Far(seconds) if self._running:
+                    await self._running.wait(min(GO_ON_SECONDS, max(0.01, seconds - NEAR_SECONDS)))
+                case Nothing() if self._running:
+                    await self._running.wait(GO_ON_SECONDS)
+                case Far():
+                    outcome = Tick.NOT_DUE
+                    break
+                case Nothing():
+                    outcome = Tick.IDLE
+                    break
+            patience = GO_ON_SECONDS
+        await self._gate.release()
+        return outcome
+
+    async def _step(self, patience: float) -> Step:
+        """Use one slot, if it is near and a batch may start."""
+        view = await self._gate.look()
+        wait = self._gate.due_at() - self._clock.monotonic()
+        if wait > (NEAR_SECONDS if self._running else patience):
+            await self._gate.write_throttle()
+            if not self._running or self._gate.is_throttled() or self._gate.has_news:
+                await self._gate.note()
+            return Far(wait)
+        if wait > self._lead:
+            # A late write of somebody else's counts from when it is seen, so whoever is not the owner looks often.
+            await self._clock.sleep(wait - self._lead if view.is_owner else min(GO_ON_SECONDS, wait - self._lead))
+            if not view.is_owner:
+                await self._gate.read()
+                return Again()
+        looked_at = self._clock.monotonic()
+        sight = await self._look.look()
+        if sight.greatest_age > self._gate.age():
+            await self._gate.raise_age(sight.greatest_age)
+            return Again()
+        if sight.candidate is None:
+            return await self._use_no_slot(sight)
+        if self._is_worn_out(sight.candidate):
+            self._fail(sight.candidate)
+            return Again()
+        return await self._use_slot(sight, sight.candidate, looked_at)
+
+    async def _use_no_slot(self, sight: Sight) -> Step:
+        """Nothing may start: tidy up, and keep the age for those who wait for it."""
+        await self._end_abandoned(sight)
+        if any(sight.removable.values()):
+            if await self._gate.take_for_sweep(self._gate.view):
+                await self._sweep(sight)
+        elif sight.waits or self._gate.has_news:
+            await self._gate.note()
+        return Nothing()
+
+    async def _use_slot(self, sight: Sight, candidate: Candidate, looked_at: float) -> Step:
+        """Take the gate, mark the batch, send it when it is due."""
+        if self._gate.due_at() - self._clock.monotonic() > LONGEST_LEAD_SECONDS + GO_ON_SECONDS / 2:
+            return Again()  # a batch's answer has throttled the gate meanwhile
+        if not await self._gate.take(self._gate.view, sweeps=any(sight.removable.values())):
+            return Again()
+        batch = await self._mark(candidate)
+        if batch is None:
+            return Again()
+        self._lead = min(2 * (self._clock.monotonic() - looked_at), LONGEST_LEAD_SECONDS)
+        started = await self._send(batch)
+        await self._sweep(sight)
+        await self._end_abandoned(sight)
+        return Again(started=started)
+
+    async def _mark(self, candidate: Candidate) -> StartedBatch | None:
+        """Write the start into the ingestion row, unless this is no longer its first batch that may start."""
+        chosen, index = candidate.batch.ingestion, candidate.batch.index
+        token, age = self._gate.token, self._gate.view.row.age
+        wait = max(0.0, self._gate.due_at() - self._clock.monotonic())
+        at = self._clock.now() + timedelta(seconds=wait)
+
+        def change(ingestion: Ingestion) -> Ingestion | None:
+            has_moved = ingestion.priority is not candidate.lane or ingestion.generation != chosen.generation
+            if has_moved or self._look.may_start(ingestion) != index:
+                return None
+            return ingestion.batch_started(index, token=token, age=age, lease=self._lease_seconds, at=at)
+
+        batch = StartedBatch(
+            ingestion_id=chosen.ingestion_id,
+            lane=candidate.lane,
+            index=index,
+            ids=candidate.batch.ids,
+            token=token,
+            started_at=at,
+            attempts=candidate.attempts + 1,
+            failures=candidate.failures,
+        )
+        try:
+            marked = await self._ingestions.change(
+                chosen.ingestion_id,
+                change,
+                is_own=lambda present, _: _has_token(present, index, token),
+                known=candidate.batch.version,
+            )
+        except (NotFound, UnreadableRow):
+            return None
+        except (StorageUnavailable, asyncio.CancelledError):
+            self._running.undo_start(batch)  # the mark may have been written
+            raise
+        return batch if marked else None
+
+    async def _send(self, batch: StartedBatch) -> bool:
+        """Send the batch at the due instant; false if it is too late, or the gate was closed meanwhile."""
+        try:
+            while (left := self._gate.due_at() - self._clock.monotonic()) > 0:  # an event loop may wake early
+                if left > LONGEST_LEAD_SECONDS + GO_ON_SECONDS:
+                    break
+                await self._clock.sleep(left)
+        except asyncio.CancelledError:
+            self._running.undo_start(batch)
+            raise
+        return await self._running.start(batch, may_send=lambda: self._may_send(batch))
+
+    def _may_send(self, batch: StartedBatch) -> bool:
+        is_due = self._gate.due_at() <= self._clock.monotonic()
+        in_time = self._gate.has_start_budget() and not self._is_orphaned()
+        return is_due and in_time and not self._gate.is_paused(batch.lane)
+
+    async def _sweep(self, sight: Sight) -> None:
+        """Remove what can go from the fronts, only while the take keeps others out, however slow a call is."""
+        until = self._gate.may_remove_until() + SWEEP_CALLS_SECONDS
+        for lane, front in sight.removable.items():
+            for one in front:
+                if one.poison_reason and self._clock.monotonic() < until:
+                    log.warning(
+                        "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s",
+                        lane,
+                        one.message.message_id,
+                        one.poison_reason,
+                    )
+                    await self._lanes.put_poison(lane, one.message.text)
+                if self._clock.monotonic() >= until:
+                    return
+                if not await self._lanes.remove(lane, one.message):
+                    break
+
+    async def _end_abandoned(self, sight: Sight) -> None:
+        """Write that batches of cancelled ingestions whose processes are gone have ended: only the row says so."""
+        for ingestion in sight.abandoned:
+            try:
+                written = await self._ingestions.change(ingestion.ingestion_id, self._without_abandoned)
+            except (NotFound, UnreadableRow):
+                continue
+            if written and written.value.has_ended:
+                await self._closing.close(written.value)
+
+    def _without_abandoned(self, ingestion: Ingestion) -> Ingestion | None:
+        after = ingestion.abandoned_batches_cancelled(age=self._gate.age())
+        return after and after.with_end(self._clock.now())
+
+    def _is_worn_out(self, candidate: Candidate) -> bool:
+        flight = candidate.batch.ingestion.flight(candidate.batch.index)
+        return flight is not None and flight.unrecorded >= MAX_UNRECORDED_STARTS
+
+    def _fail(self, candidate: Candidate) -> None:
+        """End a batch that takes its hosts down with it, or whose end can never be written."""
+        ingestion, index = candidate.batch.ingestion, candidate.batch.index
+        flight = ingestion.flight(index)
+        if flight is None:
+            return
+        error = f"started {flight.unrecorded} times without a recorded end"
+        batch = StartedBatch(
+            ingestion_id=ingestion.ingestion_id,
+            lane=candidate.lane,
+            index=index,
+            ids=candidate.batch.ids,
+            token=flight.token,
+            started_at=flight.started_at,
+            attempts=flight.attempts,
+            failures=flight.failures,
+        )
+        items = [Item(item_id=item_id, error=error, is_final=False) for item_id in batch.ids]
+        self._running.end(batch, failed_for_good(batch, items, error=error, now=self._clock.now()))
+
+    def _log_lines(self) -> None:
+        for line in self._running.take_lines():
+            log.log(line.level, "%s", line.text)
+
+
+def _has_token(ingestion: Ingestion, index: int, token: str) -> bool:
+    flight = ingestion.flight(index)
+    return flight is not None and flight.running and flight.token == token

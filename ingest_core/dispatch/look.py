@@ -1,0 +1,236 @@
+"""The look: which batch starts next, by the fronts of the lanes and the rows of their ingestions.
+
+The next batch is the first one that may start, of the first ingestion that has one, in the highest lane that has one
+and is not paused. Messages of ended ingestions, stale messages and foreign ones neither hide it nor let a lower lane
+run. While the API is taken to be down, the batch with the fewest starts goes instead, over all lanes.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from ingest_core.dispatch.gate import Gate
+from ingest_core.dispatch.running import Running
+from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.models import Ingestion, Priority
+from ingest_core.ports import PEEKED, Clock, Message
+from ingest_core.storage.backlog import Backlog, OpenIngestion
+from ingest_core.storage.changes import Version
+from ingest_core.storage.ingestions import Ingestions, NextBatch
+from ingest_core.storage.lanes import Lanes, Ticket, oldest_first, ticket_of
+
+READ_TOGETHER = 8
+"""Rows that are read in parallel, once the first one of a lane has offered nothing."""
+
+BACKLOG_SECONDS = 2.0
+"""How long the ordered backlog is kept for looks."""
+
+REMEMBERED_ENDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A batch that may start, and the lane and generation in which it was found."""
+
+    lane: Priority
+    batch: NextBatch
+
+    @property
+    def attempts(self) -> int:
+        """How often it was started."""
+        flight = self.batch.ingestion.flight(self.batch.index)
+        return flight.attempts if flight else 0
+
+    @property
+    def failures(self) -> int:
+        """How many of its attempts have failed and count."""
+        flight = self.batch.ingestion.flight(self.batch.index)
+        return flight.failures if flight else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removable:
+    """A message that stands for no work; one that is not ours is copied to poison first, with the reason."""
+
+    message: Message
+    poison_reason: str = ""
+
+
+@dataclass(kw_only=True)
+class Sight:
+    """What a look has seen."""
+
+    candidate: Candidate | None = None
+    #: For each lane, the messages at its front that can go, as they lie.
+    removable: dict[Priority, list[Removable]] = field(default_factory=dict)
+    #: Whether a batch waits for an age: a back-off, or the end of a lease.
+    waits: bool = False
+    #: Cancelled ingestions with a batch whose process is gone.
+    abandoned: list[Ingestion] = field(default_factory=list)
+    #: The greatest age of a mark.
+    greatest_age: float = 0.0
+
+
+Seen = Version[Ingestion] | NextBatch
+Item = TypeVar("Item")
+
+
+class Look:
+    """Reads the fronts. Every coroutine raises `StorageUnavailable`."""
+
+    def __init__(  # what a look reads
+        self, *, ingestions: Ingestions, lanes: Lanes, backlog: Backlog, gate: Gate, running: Running, clock: Clock
+    ) -> None:
+        self._ingestions = ingestions
+        self._lanes = lanes
+        self._backlog = backlog
+        self._gate = gate
+        self._running = running
+        self._clock = clock
+        self._ended: OrderedDict[UUID, None] = OrderedDict()
+        self._open: Sequence[OpenIngestion] = ()
+        self._open_read_at: float | None = None
+
+    async def look(self) -> Sight:
+        """Find the next batch, and what can be removed on the way to it."""
+        sight = Sight()
+        for lane in Priority:
+            if not self._gate.is_paused(lane):
+                await self._look_into(lane, sight)
+            if sight.candidate and not self._running.api.is_down:
+                break
+        return sight
+
+    def may_start(self, ingestion: Ingestion) -> int | None:
+        """The ingestion's batch that may start now, by the rule in force."""
+        running_here = self._running.batches_of(ingestion.ingestion_id)
+        age = self._gate.age()
+        if not self._running.api.is_down:
+            return ingestion.batch_that_may_start(age, running_here=running_here)
+        waiting = [one for one in ingestion.in_flight if one.index not in running_here and one.may_start(age)]
+        if ingestion.cancel_requested_at or (ingestion.in_flight and not waiting):
+            return None
+        if waiting:
+            return min(waiting, key=lambda flight: flight.attempts).index
+        return ingestion.batch_that_may_start(age, running_here=running_here)
+
+    async def _look_into(self, lane: Priority, sight: Sight) -> None:
+        messages = await self._lanes.peek(lane)
+        removable: dict[str, Removable] = {}
+        served = oldest_first(messages)
+        for group in _groups(served):
+            for seen in await asyncio.gather(*(self._see(lane, message) for message in group)):
+                if isinstance(seen, Removable):
+                    removable[seen.message.message_id] = seen
+                elif seen is not None:
+                    self._consider(lane, seen, sight)
+            if sight.candidate and sight.candidate.lane is lane and not self._running.api.is_down:
+                break
+        sight.removable[lane] = _front(messages, removable)
+        if len(messages) == PEEKED and not (sight.candidate and sight.candidate.lane is lane):
+            await self._look_into_backlog(lane, sight)
+
+    async def _look_into_backlog(self, lane: Priority, sight: Sight) -> None:
+        """The front is full of what cannot go on: continue with the lane's open ingestions, oldest first."""
+        await self._refresh_backlog()
+        rows = [row for row in self._open if row.priority is lane and row.ingestion_id not in self._ended]
+        for group in _groups(rows):
+            for seen in await asyncio.gather(*(self._see_row(lane, row) for row in group)):
+                if seen is not None:
+                    self._consider(lane, seen, sight)
+            if sight.candidate and sight.candidate.lane is lane and not self._running.api.is_down:
+                return
+
+    async def _refresh_backlog(self) -> None:
+        now = self._clock.monotonic()
+        if self._open_read_at is None or now - self._open_read_at >= BACKLOG_SECONDS:
+            self._open = await self._backlog.everything()
+            self._open_read_at = self._clock.monotonic()
+
+    async def _see(self, lane: Priority, message: Message) -> Seen | Removable | None:
+        """What a message stands for; None if everything of it runs in this process."""
+        ticket = ticket_of(message)
+        if ticket is None:
+            return Removable(message=message, poison_reason="it is not a message of this service")
+        try:
+            seen = await self._read(lane, ticket)
+        except NotFound:
+            return Removable(message=message, poison_reason="its ingestion does not exist")
+        except UnreadableRow as error:
+            return Removable(message=message, poison_reason=str(error))
+        return Removable(message=message) if isinstance(seen, _NothingLeft) else seen
+
+    async def _see_row(self, lane: Priority, row: OpenIngestion) -> Seen | None:
+        """The same for a row of the backlog, which is never removed here."""
+        try:
+            seen = await self._read(lane, Ticket(ingestion_id=row.ingestion_id, generation=row.generation))
+        except (NotFound, UnreadableRow):
+            return None
+        return None if isinstance(seen, _NothingLeft) else seen
+
+    async def _read(self, lane: Priority, ticket: Ticket) -> "Seen | _NothingLeft | None":
+        """Read an ingestion, unless it is known to have ended or to run here as a whole."""
+        if ticket.ingestion_id in self._ended:
+            return _NOTHING_LEFT
+        known = self._ingestions.latest(ticket.ingestion_id)
+        if known and self._runs_here(known):
+            return None
+        seen = await self._ingestions.read_next(ticket.ingestion_id, self.may_start)
+        ingestion = seen.ingestion if isinstance(seen, NextBatch) else seen.value
+        if ingestion.has_ended:
+            self._remember_end(ticket.ingestion_id)
+            return _NOTHING_LEFT
+        is_stale = ticket.generation < ingestion.generation or lane is not ingestion.priority
+        return _NOTHING_LEFT if is_stale else seen
+
+    def _runs_here(self, ingestion: Ingestion) -> bool:
+        everything_started = ingestion.started_batches >= ingestion.batch_count
+        here = self._running.batches_of(ingestion.ingestion_id)
+        return everything_started and bool(here) and all(flight.index in here for flight in ingestion.in_flight)
+
+    def _remember_end(self, ingestion_id: UUID) -> None:
+        self._ended[ingestion_id] = None
+        while len(self._ended) > REMEMBERED_ENDS:
+            self._ended.popitem(last=False)
+
+    def _consider(self, lane: Priority, seen: Version[Ingestion] | NextBatch, sight: Sight) -> None:
+        """Take note of an ingestion that has not ended."""
+        ingestion = seen.ingestion if isinstance(seen, NextBatch) else seen.value
+        here = self._running.batches_of(ingestion.ingestion_id)
+        elsewhere = [flight for flight in ingestion.in_flight if flight.index not in here]
+        sight.waits = sight.waits or bool(elsewhere)
+        sight.greatest_age = max([sight.greatest_age, *(flight.age for flight in ingestion.in_flight)])
+        if ingestion.cancel_requested_at and any(flight.is_abandoned(self._gate.age()) for flight in elsewhere):
+            sight.abandoned.append(ingestion)
+        if not isinstance(seen, NextBatch):
+            return
+        candidate = Candidate(lane=lane, batch=seen)
+        if sight.candidate is None or (self._running.api.is_down and candidate.attempts < sight.candidate.attempts):
+            sight.candidate = candidate
+
+
+class _NothingLeft:
+    """The ingestion has ended, or the message is stale."""
+
+
+_NOTHING_LEFT = _NothingLeft()
+
+
+def _groups(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The first one alone, as it most often offers a batch; then several together."""
+    yield items[:1]
+    for start in range(1, len(items), READ_TOGETHER):
+        yield items[start : start + READ_TOGETHER]
+
+
+def _front(messages: Sequence[Message], removable: Mapping[str, Removable]) -> list[Removable]:
+    """The messages that can go before the first one that must stay, as they lie in the queue."""
+    front = []
+    for message in messages:
+        if message.message_id not in removable:
+            break
+        front.append(removable[message.message_id])
+    return front

@@ -1,0 +1,215 @@
+"""Recovery: what has lost its message gets one, and what an end, a cancel or a change of priority has left is finished.
+
+It reads the backlog and then the fronts of the lanes, so that what is accepted in between is not taken for lost. It
+acts only on what it finds twice, some seconds apart: a call that another process makes meanwhile has then taken effect,
+or never will. No clocks of two hosts are compared.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from enum import StrEnum
+from operator import attrgetter
+
+from ingest_core.dispatch.fronts import Fronts, Suspect, differs, front_of, ids_at, suspect_of
+from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.models import Ingestion, Priority
+from ingest_core.ports import CALL_SECONDS, Clock
+from ingest_core.storage.backlog import Backlog, OpenIngestion, ingestion_id_in, row_key
+from ingest_core.storage.closing import Closing
+from ingest_core.storage.history import History
+from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = CALL_SECONDS + 2
+"""Between the two looks: storage calls end within this time, and received messages are visible again."""
+
+CHECKED_PER_RUN = 100
+"""So many rows are read in each run without any suspicion, in turn, as some faults show only in the row itself."""
+
+READ_TOGETHER = 8
+
+
+class Repair(StrEnum):
+    """What recovery has done for an ingestion."""
+
+    RESTORED = "restored"
+    CLOSED = "closed"
+    FORGOTTEN = "forgotten"
+    REPAIRED = "repaired"
+
+
+class Recovery:
+    """One look at everything that is open. Every coroutine raises `StorageUnavailable`."""
+
+    def __init__(
+        self,
+        *,
+        ingestions: Ingestions,
+        lanes: Lanes,
+        backlog: Backlog,
+        history: History,
+        closing: Closing,
+        gate_age: Callable[[], Awaitable[float]],
+        clock: Clock,
+    ) -> None:
+        self._ingestions = ingestions
+        self._lanes = lanes
+        self._backlog = backlog
+        self._history = history
+        self._closing = closing
+        self._gate_age = gate_age
+        self._clock = clock
+        self._checked_to = ""
+        self._warned: set[str] = set()
+
+    async def run(self) -> Sequence[Repair]:
+        """Find what needs something, look again, and do it."""
+        rows = [row async for row in self._backlog.rows()]
+        fronts = await self._peek()
+        unreadable = self._unreadable(rows)
+        readable = [suspect_of(row) for row in rows if isinstance(row, OpenIngestion)]
+        lost = {one.key: one for one in readable if one.seems_lost(fronts)}
+        others = [one for one in readable if one.key not in lost]
+        without_row = _without_row(fronts, [*unreadable, *readable])
+        suspects = [*unreadable, *lost.values()]
+        suspects += await self._check([*self._to_check(others, fronts), *without_row], fronts)
+        if not suspects:
+            return []
+        await self._clock.sleep(SETTLE_SECONDS)
+        fronts = await self._peek()
+        done = [await self._resolve(suspect, fronts) for suspect in sorted(suspects, key=attrgetter("place"))]
+        return [repair for repair in done if repair]
+
+    async def _peek(self) -> Fronts:
+        return {lane: front_of(await self._lanes.peek(lane)) for lane in Priority}
+
+    def _unreadable(self, rows: Sequence[OpenIngestion | str]) -> list[Suspect]:
+        suspects = []
+        for key in rows:
+            if isinstance(key, OpenIngestion):
+                continue
+            ingestion_id = ingestion_id_in(key)
+            if ingestion_id is None:
+                self._warn(key, "a row of the backlog names no ingestion")
+            else:
+                suspects.append(Suspect(ingestion_id=ingestion_id, key=key))
+        return suspects
+
+    def _to_check(self, others: Sequence[Suspect], fronts: Fronts) -> Sequence[Suspect]:
+        """What is at the fronts, and some more in turn."""
+        following = [one for one in others if (one.key or "") > self._checked_to][:CHECKED_PER_RUN]
+        self._checked_to = following[-1].key or "" if len(following) == CHECKED_PER_RUN else ""
+        keys = {one.key for one in following}
+        at_front = ids_at(fronts)
+        return [one for one in others if one.key in keys or one.ingestion_id in at_front]
+
+    async def _check(self, candidates: Sequence[Suspect], fronts: Fronts) -> list[Suspect]:
+        """Those of the candidates whose rows say that something is left to do."""
+        found = []
+        for group in _groups(candidates):
+            needy = await asyncio.gather(*(self._needs_something(one, fronts) for one in group))
+            found += [one for one, needs in zip(group, needy, strict=True) if needs]
+        return found
+
+    async def _needs_something(self, candidate: Suspect, fronts: Fronts) -> bool:
+        try:
+            ingestion = (await self._ingestions.read(candidate.ingestion_id)).value
+        except (NotFound, UnreadableRow):
+            return candidate.row is not None
+        if ingestion.has_ended:
+            return candidate.row is not None or not await self._history.contains(ingestion)
+        if not candidate.agrees_with(ingestion) or candidate.is_lost(ingestion, fronts):
+            return True
+        return await self._without_abandoned(ingestion) is not None
+
+    async def _resolve(self, suspect: Suspect, fronts: Fronts) -> Repair | None:
+        try:
+            ingestion = (await self._ingestions.read(suspect.ingestion_id)).value
+            if change := await self._without_abandoned(ingestion):
+                written = await self._ingestions.change(suspect.ingestion_id, change)
+                ingestion = written.value if written else ingestion
+            if ingestion.has_ended:
+                await self._close(suspect, ingestion)
+                return Repair.CLOSED
+            is_repaired = await self._repair_row(suspect, ingestion)
+            if suspect.is_lost(ingestion, fronts):
+                await self._restore(ingestion)
+                return Repair.RESTORED
+        except NotFound:
+            # The ingestion row is written first and deleted last, so the ingestion is gone for good.
+            return await self._forget(suspect)
+        except UnreadableRow as error:
+            self._warn(str(suspect.ingestion_id), str(error))
+            return None
+        return Repair.REPAIRED if is_repaired else None
+
+    async def _without_abandoned(self, ingestion: Ingestion) -> Callable[[Ingestion], Ingestion | None] | None:
+        """The change that ends a cancelled ingestion whose processes are gone; None if there is nothing to change."""
+        if not ingestion.cancel_requested_at or not ingestion.in_flight:
+            return None
+        age = await self._gate_age()
+
+        def change(present: Ingestion) -> Ingestion | None:
+            after = present.abandoned_batches_cancelled(age=age)
+            return after and after.with_end(self._clock.now())
+
+        return change if change(ingestion) else None
+
+    async def _close(self, suspect: Suspect, ingestion: Ingestion) -> None:
+        await self._closing.close(ingestion, backlog_key=suspect.key)
+        log.info("ingestion.closed_late ingestion_id=%s status=%s", ingestion.ingestion_id, ingestion.status)
+
+    async def _repair_row(self, suspect: Suspect, ingestion: Ingestion) -> bool:
+        """Make the backlog row say what the ingestion row says; whether it did not."""
+        row = suspect.row
+        if suspect.key is None:  # most often it was accepted after the backlog was read
+            return await self._backlog.insert(ingestion)
+        if suspect.key != row_key(ingestion):
+            await self._backlog.insert(ingestion)
+            await self._backlog.delete(suspect.key)
+        elif row is None or row.generation > ingestion.generation:
+            await self._backlog.repair(ingestion)
+        elif differs(row, ingestion):
+            await self._backlog.update(ingestion)
+        else:
+            return False
+        log.info("backlog.repaired ingestion_id=%s", ingestion.ingestion_id)
+        return True
+
+    async def _restore(self, ingestion: Ingestion) -> None:
+        """Put the message back and touch both rows. A crash in between costs a second message, which is swept away."""
+        generation = ingestion.generation
+        await self._lanes.put(ingestion.priority, ingestion.ingestion_id, generation)
+        log.warning("message.restored ingestion_id=%s lane=%s", ingestion.ingestion_id, ingestion.priority)
+        written = await self._ingestions.change(
+            ingestion.ingestion_id, lambda present: present.queued(generation, at=self._clock.now())
+        )
+        if written:
+            await self._backlog.update(written.value)
+
+    async def _forget(self, suspect: Suspect) -> Repair | None:
+        if suspect.key is None:
+            return None
+        await self._backlog.delete(suspect.key)
+        log.warning("backlog.forgotten ingestion_id=%s: it does not exist", suspect.ingestion_id)
+        return Repair.FORGOTTEN
+
+    def _warn(self, name: str, reason: str) -> None:
+        """Say once in a process's life that a row cannot be read."""
+        if name not in self._warned:
+            self._warned.add(name)
+            log.warning("row.unreadable row=%s reason=%s", name, reason)
+
+
+def _without_row(fronts: Fronts, known: Sequence[Suspect]) -> list[Suspect]:
+    """The ingestions at the fronts that are not in the backlog."""
+    missing = ids_at(fronts) - {one.ingestion_id for one in known}
+    return [Suspect(ingestion_id=ingestion_id) for ingestion_id in missing]
+
+
+def _groups(candidates: Sequence[Suspect]) -> Iterator[Sequence[Suspect]]:
+    for start in range(0, len(candidates), READ_TOGETHER):
+        yield candidates[start : start + READ_TOGETHER]

@@ -1,0 +1,289 @@
+"""The batches that this process runs, each in a task of its own that outlives the tick that started it.
+
+A task fetches, tells the others if the API asked to wait, and writes how the attempt ended until that is certain or the
+batch is another process's. It logs nothing: its lines are collected for the tick that is under way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from ingest_core.dispatch.attempt import Delivered, Outcome, attempt, delivered_by
+from ingest_core.dispatch.gate import Gate
+from ingest_core.dispatch.outage import ApiState, BatchKey
+from ingest_core.dispatch.settlement import LogLine, Rules, Settlement, StartedBatch, settle
+from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
+from ingest_core.models import Ingestion, Item
+from ingest_core.ports import Clock, Source
+from ingest_core.storage.closing import Closing
+from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.lanes import Lanes
+
+LONGEST_PAUSE_BETWEEN_WRITES_SECONDS = 5.0
+REMEMBERED_BATCHES = 64
+"""Batches between two attempts whose answers are kept in memory, so that they are not fetched again."""
+
+
+class Running:
+    """Starts batches and sees them through."""
+
+    def __init__(  # what a batch needs
+        self,
+        *,
+        gate: Gate,
+        source: Source,
+        source_timeout_seconds: float,
+        ingestions: Ingestions,
+        lanes: Lanes,
+        closing: Closing,
+        clock: Clock,
+        rules: Rules,
+    ) -> None:
+        self._gate = gate
+        self._source = source
+        self._source_timeout_seconds = source_timeout_seconds
+        self._ingestions = ingestions
+        self._lanes = lanes
+        self._closing = closing
+        self._clock = clock
+        self._rules = rules
+        self._tasks: dict[BatchKey, asyncio.Task[None]] = {}
+        self._fetching: set[BatchKey] = set()
+        self._delivered: dict[BatchKey, Delivered] = {}
+        self._lines: list[LogLine] = []
+        self._changed = asyncio.Event()
+        self._is_stopping = False
+        self._ends_failing: set[BatchKey] = set()
+        self.api = ApiState()
+
+    def __len__(self) -> int:
+        """How many batches are fetched, or their ends written."""
+        return len(self._tasks)
+
+    @property
+    def keys(self) -> frozenset[BatchKey]:
+        """The batches that this process runs."""
+        return frozenset(self._tasks)
+
+    @property
+    def fetching(self) -> int:
+        """How many fetches are under way."""
+        return len(self._fetching)
+
+    def batches_of(self, ingestion_id: UUID) -> frozenset[int]:
+        """The batches of an ingestion that this process runs."""
+        return frozenset(index for owner, index in self._tasks if owner == ingestion_id)
+
+    def take_lines(self) -> Sequence[LogLine]:
+        """The log lines that have come together, each once."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    async def wait(self, seconds: float) -> None:
+        """Return when a fetch or a task has ended, at the latest after this long."""
+        self._changed.clear()
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((sleep, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            changed.cancel()
+
+    async def start(self, batch: StartedBatch, *, may_send: Callable[[], bool]) -> bool:
+        """Send a marked batch, or take its mark back if it may not be sent at the last moment; whether it was sent."""
+        sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._spawn(batch.key, self._run(batch, may_send, sent))
+        return await sent
+
+    def undo_start(self, batch: StartedBatch) -> None:
+        """Take a mark back, whenever storage allows it: slow storage must not wear a batch out."""
+        self._note_unsent(batch)
+        self._spawn(batch.key, self._undo(batch, was_sent=False))
+
+    def end(self, batch: StartedBatch, settlement: Settlement) -> None:
+        """Write an end that was decided without an attempt."""
+        self._spawn(batch.key, self._carry_out(batch, settlement))
+
+    async def close(self) -> None:
+        """Stop all batches, and see their marks taken back."""
+        self._is_stopping = True
+        for key in self._fetching:
+            self._tasks[key].cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _note_unsent(self, batch: StartedBatch) -> None:
+        text = f"batch.not_sent {batch} reason=the_slot_was_missed_or_closed"
+        self._lines.append(LogLine(level=logging.INFO, text=text))
+
+    def _spawn(self, key: BatchKey, work: Awaitable[None]) -> None:
+        async def watched() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 # a line in the log, never an exception that nobody retrieves
+                text = f"batch.task_failed batch={key[0]}/{key[1]} error={type(error).__name__}: {error}"
+                self._lines.append(LogLine(level=logging.ERROR, text=text))
+            finally:
+                if self._tasks.get(key) is asyncio.current_task():
+                    del self._tasks[key]
+                self._fetching.discard(key)
+                self._changed.set()
+
+        self._tasks[key] = asyncio.create_task(watched())
+
+    async def _run(self, batch: StartedBatch, may_send: Callable[[], bool], sent: "asyncio.Future[bool]") -> None:
+        try:
+            if self._is_stopping or sent.cancelled() or not may_send():
+                if not sent.done():
+                    sent.set_result(False)
+                self._note_unsent(batch)
+                await self._undo(batch, was_sent=False)
+                return
+            batch = replace(batch, started_at=self._gate.note_start())
+            self._lines.append(LogLine(level=logging.DEBUG, text=f"batch.started {batch}"))
+            sent.set_result(True)
+            self._fetching.add(batch.key)
+            delivered = self._delivered.get(batch.key, (None,) * len(batch.ids))
+            outcome = await attempt(
+                self._source, batch.ids, delivered=delivered, timeout_seconds=self._source_timeout_seconds
+            )
+        except asyncio.CancelledError:
+            self._is_stopping = True
+            was_sent = sent.done() and not sent.cancelled() and sent.result()
+            await self._undo(batch, was_sent=was_sent)
+            raise
+        self._fetching.discard(batch.key)
+        self._changed.set()
+        await self._settle(batch, outcome)
+
+    async def _settle(self, batch: StartedBatch, outcome: Outcome) -> None:
+        before, self.api = self.api, self.api.after(batch.key, outcome)
+        settlement = settle(
+            batch,
+            outcome,
+            before=before,
+            after=self.api,
+            rules=self._rules,
+            age=self._gate.age(),
+            now=self._clock.now(),
+        )
+        self._remember(batch, outcome.items, has_ended=settlement.record is not None)
+        self._note_api(before)
+        tasks = [self._carry_out(batch, settlement)]
+        if throttle := settlement.throttle:
+            self._gate.close_until(self._clock.monotonic() + throttle.seconds, throttle.reason)
+            tasks.append(self._until_done(self._gate.write_throttle, "gate.throttle_unwritten"))
+        try:
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:  # the process stops in order: what is known is written once more
+            self._is_stopping = True
+            await self._carry_out(batch, settlement)
+            raise
+
+    async def _carry_out(self, batch: StartedBatch, settlement: Settlement) -> None:
+        """Poison message, end of the batch, closing: each only after the one before."""
+        if settlement.poison:
+            # It may come twice, it must not be missing; but not again with every try of the end.
+            await self._until_done(
+                lambda: self._lanes.put_poison(batch.lane, settlement.poison), f"batch.poison_unwritten {batch}"
+            )
+        ended: list[Ingestion] = []
+        await self._until_done(lambda: self._write(batch, settlement, ended), f"batch.end_unwritten {batch}", batch.key)
+        for ingestion in ended:
+            level = logging.ERROR if any(ingestion.failed) else logging.INFO
+            text = f"ingestion.{ingestion.status} ingestion_id={ingestion.ingestion_id} errors={ingestion.error_count}"
+            self._lines.append(LogLine(level=level, text=text))
+            try:
+                await self._closing.close(ingestion)
+            except StorageUnavailable as error:
+                text = f"ingestion.close_failed ingestion_id={ingestion.ingestion_id} error={error} retry=upkeep"
+                self._lines.append(LogLine(level=logging.WARNING, text=text))
+
+    async def _write(self, batch: StartedBatch, settlement: Settlement, ended: list[Ingestion]) -> None:
+        now = self._clock.now()
+
+        def change(ingestion: Ingestion) -> Ingestion | None:
+            after = settlement.change(ingestion)
+            return after and after.with_end(now)
+
+        try:
+            if settlement.record:
+                written = await self._ingestions.end_batch(batch.ingestion_id, change, settlement.record)
+            else:
+                written = await self._ingestions.change(
+                    batch.ingestion_id, change, is_own=lambda present, _: _has_settled(present, batch)
+                )
+        except (NotFound, UnreadableRow) as error:
+            self._lines.append(LogLine(level=logging.WARNING, text=f"batch.row_lost {batch} error={error}"))
+            return
+        if written is None:
+            text = f"batch.mark_lost {batch}: another process has started it since"
+            self._lines.append(LogLine(level=logging.WARNING, text=text))
+            return
+        self._lines.extend(settlement.lines)
+        if written.value.has_ended:
+            ended.append(written.value)
+
+    async def _undo(self, batch: StartedBatch, *, was_sent: bool) -> None:
+        settlement = Settlement(
+            change=lambda ingestion: ingestion.start_undone(batch.index, batch.token, was_sent=was_sent), lines=[]
+        )
+        await self._carry_out(batch, settlement)
+
+    async def _until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> None:
+        """Try until storage allows it. The batch stays this process's meanwhile, and is not started again here.
+
+        A process that stops tries once more; if that fails, another process goes on when the lease is over.
+        """
+        pause = 0.1
+        while True:
+            try:
+                await write()
+            except StorageUnavailable as error:
+                if pause == 0.1:
+                    retry = "after_lease" if self._is_stopping else "until_written"
+                    self._lines.append(LogLine(level=logging.ERROR, text=f"{event} error={error} retry={retry}"))
+                if self._is_stopping:
+                    return
+                self._note_trouble(key, failing=True)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_BETWEEN_WRITES_SECONDS)
+            else:
+                self._note_trouble(key, failing=False)
+                return
+
+    def _note_trouble(self, key: BatchKey | None, *, failing: bool) -> None:
+        """People see on the gate's row that ends of batches cannot be written."""
+        if key is None:
+            return
+        if failing:
+            self._ends_failing.add(key)
+        else:
+            self._ends_failing.discard(key)
+        number = len(self._ends_failing)
+        self._gate.note_reasons(trouble=f"the ends of {number} batches cannot be written" if number else "")
+
+    def _note_api(self, before: ApiState) -> None:
+        if self.api.is_down and not before.is_down:
+            self._gate.note_reasons(down_since=self._clock.now().isoformat())
+        if before.is_down and not self.api.is_down:
+            self._gate.note_reasons(down_since="")
+            self._lines.append(LogLine(level=logging.WARNING, text="source.up: the API answers again"))
+
+    def _remember(self, batch: StartedBatch, items: Sequence[Item], *, has_ended: bool) -> None:
+        self._delivered.pop(batch.key, None)
+        if has_ended or not any(item.is_final for item in items):
+            return
+        self._delivered[batch.key] = delivered_by(items)
+        while len(self._delivered) > REMEMBERED_BATCHES:
+            del self._delivered[next(iter(self._delivered))]
+
+
+def _has_settled(ingestion: Ingestion, batch: StartedBatch) -> bool:
+    """Whether the row that was read back contains what this start has written: the batch waits, or is cancelled."""
+    flight = ingestion.flight(batch.index)
+    if flight is None:
+        return batch.index in ingestion.cancelled_batches
+    return flight.token == batch.token and not flight.running

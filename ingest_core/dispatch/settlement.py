@@ -1,0 +1,186 @@
+"""What becomes of a started batch: the decision, as a value. `running` carries it out."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from ingest_core.batching import batch_id
+from ingest_core.dispatch.attempt import Failed, Fetched, Outcome, Throttled
+from ingest_core.dispatch.outage import LONGEST_BACK_OFF_SECONDS, ApiState, BatchKey
+from ingest_core.models import BatchRecord, Ingestion, Item, Priority, Status
+from ingest_core.storage.rows import FORMAT
+
+LONGEST_WAIT_SECONDS = 960.0
+"""A batch waits at most this long for its next attempt."""
+
+MAX_UNRECORDED_STARTS = 20
+"""A batch whose end nobody recorded in so many starts fails: most likely it kills its host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedBatch:
+    """A batch that was sent: by which start, when, and at which gate age."""
+
+    ingestion_id: UUID
+    lane: Priority
+    index: int
+    ids: Sequence[int]
+    token: str
+    started_at: datetime
+    attempts: int
+    failures: int
+
+    @property
+    def key(self) -> BatchKey:
+        """What identifies the batch."""
+        return self.ingestion_id, self.index
+
+    def __str__(self) -> str:
+        """What a log line says of the batch."""
+        number = batch_id(self.ingestion_id, self.index)
+        ids = ",".join(map(str, self.ids))
+        return (
+            f"batch_id={number} ingestion_id={self.ingestion_id} index={self.index} lane={self.lane}"
+            f" attempt={self.attempts} ids={ids}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How failures are counted and how long the API may keep the gate closed; times are in seconds."""
+
+    max_attempts: int
+    interval: float
+    max_retry_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """A line for the tick that is under way: the host drops the lines of a task whose own run is over."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throttle:
+    """Nobody may start for so many seconds from the API's answer on."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What an outcome asks for: a change of the ingestion, with the batch's record if it has ended, and the rest."""
+
+    change: Callable[[Ingestion], Ingestion | None]
+    lines: Sequence[LogLine]
+    record: BatchRecord | None = None
+    poison: str = ""
+    throttle: Throttle | None = None
+
+
+def settle(  # an outcome is judged by all of these
+    batch: StartedBatch, outcome: Outcome, *, before: ApiState, after: ApiState, rules: Rules, age: float, now: datetime
+) -> Settlement:
+    """Decide what an attempt's outcome comes to. `age` is the gate's age and `now` the wall clock at the outcome."""
+    match outcome:
+        case Fetched(items=items):
+            return _completed(batch, items, now)
+        case Throttled():
+            return _throttled(batch, outcome, after, rules)
+        case Failed() if not before.is_down and batch.failures + 1 >= rules.max_attempts:
+            return failed_for_good(batch, outcome.items, error=outcome.error, now=now)
+        case Failed():
+            return _attempt_failed(batch, outcome, before=before, after=after, rules=rules, age=age)
+
+
+def failed_for_good(batch: StartedBatch, items: Sequence[Item], *, error: str, now: datetime) -> Settlement:
+    """The batch ends as failed, and a message in the poison queue says so."""
+    fields = {
+        "format": FORMAT,
+        "ingestion_id": str(batch.ingestion_id),
+        "batch_id": str(batch_id(batch.ingestion_id, batch.index)),
+        "ids": list(batch.ids),
+        "attempts": batch.attempts,
+        "error": error,
+    }
+    line = LogLine(level=logging.ERROR, text=f"batch.failed {batch} error={error}")
+    return _ended(batch, items, Status.FAILED, now, line, error=error, poison=json.dumps(fields))
+
+
+def _completed(batch: StartedBatch, items: Sequence[Item], now: datetime) -> Settlement:
+    errors = sum(bool(item.error) for item in items)
+    seconds = (now - batch.started_at).total_seconds()
+    text = f"batch.completed {batch} seconds={seconds:.3f} ids_with_error={errors}"
+    return _ended(batch, items, Status.COMPLETED, now, LogLine(level=logging.INFO, text=text))
+
+
+def _ended(  # what a record consists of
+    batch: StartedBatch,
+    items: Sequence[Item],
+    status: Status,
+    now: datetime,
+    line: LogLine,
+    *,
+    error: str = "",
+    poison: str = "",
+) -> Settlement:
+    record = BatchRecord(
+        index=batch.index,
+        status=status,
+        attempts=batch.attempts,
+        triggered_at=batch.started_at,
+        completed_at=now,
+        token=batch.token,
+        error=error,
+        items=items,
+    )
+    errors = sum(bool(item.error) for item in items)
+    has_failed = status is Status.FAILED
+
+    def change(ingestion: Ingestion) -> Ingestion | None:
+        after = ingestion.batch_ended(batch.index, batch.token, has_failed=has_failed, error_count=errors)
+        return after and after.with_end(now)
+
+    return Settlement(change=change, record=record, poison=poison, lines=[line])
+
+
+def _throttled(batch: StartedBatch, outcome: Throttled, after: ApiState, rules: Rules) -> Settlement:
+    """The limit belongs to the API, so no lane runs until it may be asked again."""
+    asked = outcome.retry_after_seconds
+    seconds = after.back_off_seconds(rules.interval) if asked is None else min(asked, rules.max_retry_after)
+    seconds = max(seconds, rules.interval)
+    text = f"source.throttled {batch} wait_seconds={seconds:.0f} error={outcome.error}"
+    return Settlement(
+        change=lambda ingestion: ingestion.throttled(batch.index, batch.token, error=outcome.error),
+        lines=[LogLine(level=logging.WARNING, text=text)],
+        throttle=Throttle(seconds=seconds, reason=outcome.error),
+    )
+
+
+def _attempt_failed(
+    batch: StartedBatch, outcome: Failed, *, before: ApiState, after: ApiState, rules: Rules, age: float
+) -> Settlement:
+    """Another attempt starts later, while other batches go on."""
+    wait = min(rules.interval * 2.0 ** min(batch.attempts, 20), LONGEST_WAIT_SECONDS)
+    lines = [LogLine(level=logging.WARNING, text=f"batch.attempt_failed {batch} error={outcome.error}")]
+    throttle = None
+    if after.is_down:
+        wait = min(wait, LONGEST_BACK_OFF_SECONDS)
+        seconds = after.back_off_seconds(rules.interval)
+        throttle = Throttle(seconds=seconds, reason=f"the API is taken to be down: {outcome.error}")
+        if not before.is_down:
+            lines.append(LogLine(level=logging.ERROR, text=f"source.down error={outcome.error}"))
+    not_before = age + wait
+    return Settlement(
+        change=lambda ingestion: ingestion.attempt_failed(
+            batch.index, batch.token, error=outcome.error, counts=not before.is_down, not_before=not_before
+        ),
+        lines=lines,
+        throttle=throttle,
+    )

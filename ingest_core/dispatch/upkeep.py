@@ -1,0 +1,109 @@
+"""Upkeep: what the timer does that fires every ten minutes and at the start of a host.
+
+It carries over what an earlier version has left open, recovers what was lost, and deletes what ended long ago.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ingest_core.dispatch.recovery import Recovery, Repair
+from ingest_core.dispatch.retention import Retention
+from ingest_core.errors import UnreadableRow
+from ingest_core.ports import Clock
+from ingest_core.storage.backlog import Backlog
+from ingest_core.storage.closing import Closing
+from ingest_core.storage.history import History
+from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpkeepReport:
+    """How many ingestions a run has done something for."""
+
+    #: Open ingestions of the first format that have a backlog row now.
+    carried_over: int = 0
+    #: Those that have their message back.
+    restored: int = 0
+    #: Ended ones that have left the backlog.
+    closed: int = 0
+    #: Rows of the backlog that were corrected, and those that were deleted because their ingestion does not exist.
+    repaired: int = 0
+    forgotten: int = 0
+    #: Those that ended too long ago.
+    deleted: int = 0
+
+    def __str__(self) -> str:
+        """What a log line says of the run."""
+        return (
+            f"carried_over={self.carried_over} restored={self.restored} closed={self.closed}"
+            f" repaired={self.repaired} forgotten={self.forgotten} deleted={self.deleted}"
+        )
+
+
+class Upkeep:
+    """The work of the timer. `gate_age` returns the gate's present age, in seconds of gate time."""
+
+    def __init__(
+        self,
+        *,
+        ingestions: Ingestions,
+        lanes: Lanes,
+        backlog: Backlog,
+        history: History,
+        closing: Closing,
+        gate_age: Callable[[], Awaitable[float]],
+        clock: Clock,
+        retention_days: int,
+    ) -> None:
+        self._ingestions = ingestions
+        self._backlog = backlog
+        self._recovery = Recovery(
+            ingestions=ingestions,
+            lanes=lanes,
+            backlog=backlog,
+            history=history,
+            closing=closing,
+            gate_age=gate_age,
+            clock=clock,
+        )
+        self._retention = Retention(ingestions=ingestions, history=history, clock=clock, days=retention_days)
+        self._has_carried_over = False
+        self._is_running = False
+
+    async def run(self) -> UpkeepReport:
+        """Do what there is to do; nothing if a run of this process is under way. Raises `StorageUnavailable`."""
+        if self._is_running:
+            return UpkeepReport()
+        self._is_running = True
+        try:
+            carried_over = await self._carry_over()
+            repairs = Counter(await self._recovery.run())
+            deleted = await self._retention.run()
+        finally:
+            self._is_running = False
+        return UpkeepReport(
+            carried_over=carried_over,
+            restored=repairs[Repair.RESTORED],
+            closed=repairs[Repair.CLOSED],
+            repaired=repairs[Repair.REPAIRED],
+            forgotten=repairs[Repair.FORGOTTEN],
+            deleted=deleted,
+        )
+
+    async def _carry_over(self) -> int:
+        """Give open ingestions of the first format a backlog row: once in a process's life, as it reads everything."""
+        if self._has_carried_over:
+            return 0
+        carried_over = 0
+        async for found in self._ingestions.open_in_first_format():
+            if isinstance(found, UnreadableRow):
+                log.warning("row.unreadable reason=%s", found)
+                continue
+            carried_over += await self._backlog.insert(found)
+        self._has_carried_over = True
+        return carried_over

@@ -1,0 +1,72 @@
+"""Whether the service does its job: storage answers, and what waits is started."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ingest_core.models import Priority
+from ingest_core.ports import Clock, Message
+from ingest_core.service.gate_view import GateView, read_gate_view
+from ingest_core.storage.gate_row import GateTable
+from ingest_core.storage.lanes import Lanes
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """How the service stands. `stalled_reason` says why nothing moves, and is empty while all is well.
+
+    `fronts` are the front messages of each lane, at most 32.
+    """
+
+    gate: GateView
+    stalled_reason: str
+    fronts: Mapping[Priority, Sequence[Message]]
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many of each lane's front messages stand for different ingestions; 32 may stand for more."""
+        return {lane.value: len({message.text for message in front}) for lane, front in self.fronts.items()}
+
+
+class HealthCheck:
+    """Looks at the gate and at the fronts of the lanes: four storage calls, however much waits."""
+
+    def __init__(self, *, gate_table: GateTable, lanes: Lanes, clock: Clock, interval: float, lease: float) -> None:
+        self._gate_table = gate_table
+        self._lanes = lanes
+        self._clock = clock
+        self._interval = interval
+        self._patience = timedelta(seconds=interval + lease + PATIENCE_SECONDS)
+        self._started_at = clock.now()
+
+    async def look(self) -> Health:
+        """See how the service stands. Raises `StorageUnavailable`.
+
+        It has stalled if work has waited, and no process has written the gate, for longer than interval + lease + a
+        minute. What waits in a paused lane does not count, nor does a wait that the external API has asked for. Waiting
+        counts from this process's own start: after a restart with a backlog, the first batch has time to start.
+        """
+        now = self._clock.now()
+        gate, fronts = await asyncio.gather(
+            read_gate_view(self._gate_table, now=now, interval=self._interval),
+            asyncio.gather(*(self._lanes.peek(lane) for lane in Priority)),
+        )
+        found = dict(zip(Priority, fronts, strict=True))
+        return Health(gate=gate, fronts=found, stalled_reason=self._stalled_reason(gate, found, now))
+
+    def _stalled_reason(self, gate: GateView, fronts: Mapping[Priority, Sequence[Message]], now: datetime) -> str:
+        counted = [message for lane, front in fronts.items() if not gate.is_paused(lane) for message in front]
+        if not counted or gate.throttle:
+            return ""
+        # Whoever waits for a back-off or a lease writes the gate too, so a write is a sign of life as a start is.
+        signs_of_life = [self._started_at, min(message.inserted_on for message in counted)]
+        signs_of_life += filter(None, (gate.last_start_at, gate.written_at, gate.throttled_until))
+        if now - max(signs_of_life) <= self._patience:
+            return ""
+        return (
+            f"Work has waited since {max(signs_of_life).isoformat()} and nothing has started: see that the dispatch "
+            "timer runs, and what its last lines in the log say."
+        )

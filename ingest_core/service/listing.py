@@ -1,0 +1,139 @@
+"""The list of ingestions, newest first: the backlog and the history, merged.
+
+The backlog is read before the history. So an ingestion that is closed meanwhile is found in both and shown once; in the
+other order it would be found in neither. A page goes on behind the key of the last row that the page before has looked
+at, so nothing that arrives or ends meanwhile is skipped or shown twice.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.models import Ingestion, Priority, Status
+from ingest_core.storage.backlog import Backlog, OpenIngestion
+from ingest_core.storage.history import ClosedIngestion, History
+from ingest_core.storage.ingestions import Ingestions
+
+MOST_LOOKED_AT = 1000
+READ_TOGETHER = 8
+
+_FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+Row = OpenIngestion | ClosedIngestion | str
+"""A row of either table; one that cannot be read is its key."""
+
+Listed = Ingestion | ClosedIngestion
+"""What a list shows: the present state of an open ingestion, or how a closed one has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which ingestions are asked for; an empty set asks for all."""
+
+    statuses: frozenset[Status] = frozenset()
+    priorities: frozenset[Priority] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPage:
+    """A page, and the key behind which the next one begins, if there is one."""
+
+    found: Sequence[Listed]
+    next_after: str | None
+
+
+class Listing:
+    """Lists ingestions. Raises `StorageUnavailable`."""
+
+    def __init__(self, *, ingestions: Ingestions, backlog: Backlog, history: History) -> None:
+        self._ingestions = ingestions
+        self._backlog = backlog
+        self._history = history
+
+    async def page(self, filters: Filters, *, limit: int, after: str = "") -> ListPage:
+        """At most `limit` ingestions from behind the key `after` on.
+
+        There are fewer only at the end, or if 1 000 rows have been looked at. Rows that cannot be read are passed over.
+        With a filter of final statuses only, an ingestion is found once it is closed, most often some milliseconds
+        after its end: else every open one would have to be read.
+        """
+        found: list[tuple[str, Listed]] = []
+        looked_at, key = 0, after
+        async with aclosing(self._rows(filters, after)) as rows:
+            while len(found) <= limit and looked_at < MOST_LOOKED_AT:
+                count = min(READ_TOGETHER, limit + 1 - len(found), MOST_LOOKED_AT - looked_at)
+                group = [row async for row in _first(rows, count)]
+                found += await self._matching(group, filters)
+                looked_at += len(group)
+                key = _key(group[-1]) if group else key
+                if len(group) < count:
+                    return _page(found, limit, None)
+        return _page(found, limit, key)
+
+    async def _rows(self, filters: Filters, after: str) -> AsyncGenerator[Row, None]:
+        """The rows of both tables, newest first, each ingestion once."""
+        is_open_wanted = not filters.statuses or filters.statuses - _FINAL
+        opened: Iterator[Row] = iter(())
+        if is_open_wanted:
+            async with aclosing(self._backlog.rows(after=after)) as backlog:  # type: ignore[type-var] # a generator
+                opened = iter([row async for row in _first(backlog, MOST_LOOKED_AT)])
+        next_open = next(opened, None)
+        async with aclosing(self._history.rows(after=after)) as history:  # type: ignore[type-var] # as above
+            async for closed in history:
+                while next_open is not None and _key(next_open) < _key(closed):
+                    yield next_open
+                    next_open = next(opened, None)
+                if next_open is not None and _key(next_open) == _key(closed):
+                    next_open = next(opened, None)
+                yield closed
+        while next_open is not None:
+            yield next_open
+            next_open = next(opened, None)
+
+    async def _matching(self, rows: Sequence[Row], filters: Filters) -> list[tuple[str, Listed]]:
+        states = await asyncio.gather(*(self._state(row, filters) for row in rows))
+        return [
+            (_key(row), state)
+            for row, state in zip(rows, states, strict=True)
+            if state is not None and _matches(state, filters)
+        ]
+
+    async def _state(self, row: Row, filters: Filters) -> Listed | None:
+        """What a row stands for; None if it cannot be read, or is of another lane."""
+        if isinstance(row, str):
+            return None
+        if isinstance(row, ClosedIngestion):
+            return row
+        if filters.priorities and row.priority not in filters.priorities:
+            return None
+        try:
+            return (await self._ingestions.read(row.ingestion_id)).value
+        except (NotFound, UnreadableRow):
+            return None
+
+
+def _page(found: Sequence[tuple[str, Listed]], limit: int, key: str | None) -> ListPage:
+    """The page; `key` is that of the last row that was looked at, if there may be more behind it."""
+    if len(found) > limit:
+        key = found[limit - 1][0]
+    return ListPage(found=[listed for _, listed in found[:limit]], next_after=key)
+
+
+def _matches(listed: Listed, filters: Filters) -> bool:
+    has_status = not filters.statuses or listed.status in filters.statuses
+    return has_status and (not filters.priorities or listed.priority in filters.priorities)
+
+
+def _key(row: Row) -> str:
+    return row if isinstance(row, str) else row.row_key
+
+
+async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:
+    """At most so many of the next rows; the iterator can be used further."""
+    for _ in range(count):
+        try:
+            yield await anext(rows)
+        except StopAsyncIteration:
+            return

@@ -1,0 +1,77 @@
+"""The line `service.state` that the service logs once a minute while it ticks: alerts and people read it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ingest_core.dispatch.assembly import Stores
+from ingest_core.dispatch.slots import estimated_throttle_seconds
+from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.models import Priority
+from ingest_core.ports import Clock
+from ingest_core.storage.backlog import OpenIngestion
+from ingest_core.storage.gate_row import SWITCHES, StoredGate
+
+MAX_ROWS_READ = 32
+"""At most so many lists of a lane are looked at for the first one that was never started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceState:
+    """What an operator wants to know of the service, at one moment."""
+
+    wait_seconds: dict[Priority, int]
+    waiting_batches: int
+    running: int
+    poison_messages: int
+    paused: tuple[str, ...]
+    throttled_seconds: int
+
+    def __str__(self) -> str:
+        """The line's fields; `docs/operations.md` explains them."""
+        waits = " ".join(f"{lane.lower()}_wait_seconds={self.wait_seconds[lane]}" for lane in Priority)
+        return (
+            f"{waits} waiting_batches={self.waiting_batches} running={self.running}"
+            f" poison_messages={self.poison_messages} paused={','.join(self.paused) or 'none'}"
+            f" throttled={self.throttled_seconds or 'none'}"
+        )
+
+
+async def read_state(stores: Stores, clock: Clock, *, running: int) -> ServiceState:
+    """Read the state: the backlog, the gate, the poison queues' lengths and a few rows. Raises `StorageUnavailable`."""
+    rows = await stores.backlog.everything()
+    gate = await _gate(stores)
+    now = clock.now()
+    waits = {lane: await _oldest_wait(stores, (row for row in rows if row.priority is lane), now) for lane in Priority}
+    throttled = estimated_throttle_seconds(gate.gate, seconds_old=_age(gate, now)) if gate else 0.0
+    return ServiceState(
+        wait_seconds=waits,
+        waiting_batches=sum(row.batches_left for row in rows),
+        running=running,
+        poison_messages=await stores.lanes.poisoned(),
+        paused=tuple(switch for switch in map(str, SWITCHES) if gate and gate.pause(switch, now)),
+        throttled_seconds=round(throttled),
+    )
+
+
+async def _gate(stores: Stores) -> StoredGate | None:
+    try:
+        return await stores.gate.read()
+    except (NotFound, UnreadableRow):
+        return None
+
+
+def _age(gate: StoredGate, now: datetime) -> float:
+    return max(0.0, (now - gate.written_at).total_seconds())
+
+
+async def _oldest_wait(stores: Stores, rows: Iterable[OpenIngestion], now: datetime) -> int:
+    """For how many seconds the oldest list of a lane that was never started has waited."""
+    for _, row in zip(range(MAX_ROWS_READ), rows, strict=False):
+        try:
+            ingestion = (await stores.ingestions.read(row.ingestion_id)).value
+        except (NotFound, UnreadableRow):
+            continue
+        if not ingestion.started_batches and not ingestion.has_ended:
+            return max(0, round((now - row.queued_at).total_seconds()))
+    return 0

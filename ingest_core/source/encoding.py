@@ -1,0 +1,84 @@
+"""The content encodings of the API's answers: gzip and deflate are decoded, harmless ones are ignored.
+
+Nothing compressed is asked for, but some servers and proxies compress all the same. Decoding stops at the size limit,
+so a small answer that expands to gigabytes costs no more than one that is too large as it is.
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+from ingest_core.errors import AttemptFailed
+from ingest_core.source.answer import too_large
+
+GZIP, DEFLATE = "gzip", "deflate"
+
+#: How much longer than its content a compressed answer may be: the frame of content that does not get smaller.
+OVERHEAD_BYTES = 1024
+
+_ALIASES = {"x-gzip": GZIP, "x-compress": "compress"}
+_NOT_SUPPORTED = frozenset(("br", "zstd", "compress", "dcb", "dcz"))
+_MOST_ENCODINGS = 2
+_MOST_GZIP_MEMBERS = 100
+
+# The ways of zlib: a zlib or gzip frame, told apart by its first bytes, or a bare deflate stream.
+_FRAMED, _BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+def compressions(content_encodings: Iterable[str]) -> Sequence[str]:
+    """Return the compressions that the values of `Content-Encoding` name, in the order in which they were applied.
+
+    `identity`, an empty value and names that are no compression (`utf-8`, `none`, `aws-chunked`) are left out: with
+    those, the text is what it is. Raises `AttemptFailed` for compressions that cannot be decoded.
+    """
+    names = [name.strip().lower() for line in content_encodings for name in line.split(",")]
+    names = [_ALIASES.get(name, name) for name in names]
+    for name in names:
+        if name in _NOT_SUPPORTED:
+            raise AttemptFailed(f"the API's answer is compressed with {name}, which the request did not ask for")
+    found = [name for name in names if name in (GZIP, DEFLATE)]
+    if len(found) > _MOST_ENCODINGS:
+        raise AttemptFailed(f"the API's answer is compressed more than {_MOST_ENCODINGS} times")
+    return found
+
+
+def decompress(body: bytes, names: Sequence[str], *, max_bytes: int) -> bytes:
+    """Undo these compressions, the last one first.
+
+    Raises `AttemptFailed` if the body is damaged, and `ItemRejected` if more than `max_bytes` come out.
+    """
+    for place, name in reversed(list(enumerate(names))):
+        # What is still compressed may be a little longer than its content.
+        most = max_bytes + place * OVERHEAD_BYTES
+        try:
+            body = _inflate(body, name, most=most)
+        except zlib.error:
+            raise AttemptFailed(f"the API's answer is not the {name} that its header says") from None
+        if len(body) > most:
+            raise too_large(max_bytes)
+    return body
+
+
+def _inflate(body: bytes, name: str, *, most: int) -> bytes:
+    """Decode one compression, and stop one byte after `most`. Raises `zlib.error` if the body is damaged."""
+    try:
+        return _inflate_members(body, _FRAMED, most=most)
+    except zlib.error:
+        if name != DEFLATE:
+            raise
+    return _inflate_members(body, _BARE, most=most)
+
+
+def _inflate_members(body: bytes, window_bits: int, *, most: int) -> bytes:
+    """A gzip file may consist of several members, and zeros may follow them (RFC 1952 §2.2)."""
+    content = b""
+    for _ in range(_MOST_GZIP_MEMBERS):
+        member = zlib.decompressobj(window_bits)
+        content += member.decompress(body, most + 1 - len(content))
+        if len(content) > most:
+            return content
+        if not member.eof:
+            raise zlib.error("the end is missing")
+        body = member.unused_data.lstrip(b"\0")
+        if not body:
+            return content
+    raise zlib.error("too many members")

@@ -1,0 +1,156 @@
+"""The table `history`: a row for each closed ingestion, partitioned by its day of creation, newest first."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.models import Ingestion, Priority, Status
+from ingest_core.ports import Entity, Stored, Table
+from ingest_core.storage.backlog import inverted, row_key
+from ingest_core.storage.row_models import (
+    Count,
+    CreationMoment,
+    Identifier,
+    LaneName,
+    MaybeIdentifier,
+    Moment,
+    Row,
+    checked,
+)
+
+_LAST_DAY = 9_999_999
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedIngestion:
+    """An ingestion as it ended."""
+
+    ingestion_id: UUID
+    status: Status
+    priority: Priority
+    label: str
+    created_at: datetime
+    ended_at: datetime
+    id_count: int
+    batch_count: int
+    completed_count: int
+    failed_count: int
+    cancelled_count: int
+    error_count: int
+    retry_of: UUID | None
+    partition_key: str
+    row_key: str
+
+
+class History:
+    """Reads and writes of history rows. Every method raises `StorageUnavailable`."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def put(self, ingestion: Ingestion) -> None:
+        """Write the row of an ended ingestion, again if it is there already."""
+        await self._table.replace(_encode(ingestion))
+
+    async def contains(self, ingestion: Ingestion) -> bool:
+        """Whether the ingestion has a row."""
+        try:
+            await self._table.get(
+                _partition_key(ingestion.created_at.astimezone(UTC).date()), row_key(ingestion), select=("RowKey",)
+            )
+        except NotFound:
+            return False
+        return True
+
+    async def delete(self, closed: ClosedIngestion) -> None:
+        """Remove a row; one that is gone is no error."""
+        try:
+            await self._table.delete(closed.partition_key, closed.row_key)
+        except NotFound:
+            return
+
+    async def rows(self, *, after: str = "", page_size: int = 1000) -> AsyncIterator[ClosedIngestion | str]:
+        """The closed ingestions, newest first, from behind the row key `after` on.
+
+        A row that cannot be read is its key.
+        """
+        if not after:
+            async for stored in self._table.query({}, partition_keys=("", "~"), page_size=page_size):
+                yield _decoded(stored)
+            return
+        day = _partition_key(_day_of(after))
+        keys = (f"{after}~", "~")
+        async for stored in self._table.query({"PartitionKey": day}, row_keys=keys, page_size=page_size):
+            yield _decoded(stored)
+        async for stored in self._table.query({}, partition_keys=(f"{day}~", "~"), page_size=page_size):
+            yield _decoded(stored)
+
+    def created_before(self, moment: datetime, *, after: str = "") -> AsyncIterator[ClosedIngestion | str]:
+        """The closed ingestions that were created before a moment, newest first, in small pages.
+
+        `after` goes on behind a row key.
+        """
+        return self.rows(after=max(after, inverted(moment)), page_size=100)
+
+
+class _HistoryRow(Row):
+    PartitionKey: str
+    RowKey: str
+    ingestion_id: Identifier
+    status: Annotated[Status, Field(strict=False)]
+    priority: LaneName
+    label: str = ""
+    created_at: CreationMoment
+    ended_at: Moment
+    id_count: Count
+    batch_count: Count
+    completed_count: Count
+    failed_count: Count
+    cancelled_count: Count
+    error_count: Count
+    retry_of: MaybeIdentifier = None
+
+
+def _partition_key(day: date) -> str:
+    return f"{_LAST_DAY - day.toordinal():07d}"
+
+
+def _day_of(key: str) -> date:
+    """The day of creation that a row key names."""
+    microseconds = 9_999_999_999_999_999 - int(key[:16])
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).date()
+
+
+def _encode(ingestion: Ingestion) -> Entity:
+    return {
+        "PartitionKey": _partition_key(ingestion.created_at.astimezone(UTC).date()),
+        "RowKey": row_key(ingestion),
+        "format": 2,
+        "ingestion_id": str(ingestion.ingestion_id),
+        "status": ingestion.status.value,
+        "priority": ingestion.priority.value,
+        "label": ingestion.label,
+        "created_at": ingestion.created_at.isoformat(),
+        "ended_at": (ingestion.ended_at or ingestion.created_at).isoformat(),
+        "id_count": ingestion.id_count,
+        "batch_count": ingestion.batch_count,
+        "completed_count": ingestion.completed_count,
+        "failed_count": ingestion.failed_count,
+        "cancelled_count": ingestion.cancelled_count,
+        "error_count": ingestion.error_count,
+        "retry_of": str(ingestion.retry_of or ""),
+    }
+
+
+def _decoded(stored: Stored) -> ClosedIngestion | str:
+    try:
+        row = checked(_HistoryRow, stored.entity)
+    except UnreadableRow:
+        return str(stored.entity["RowKey"])
+    fields = row.model_dump(exclude={"PartitionKey", "RowKey"})
+    return ClosedIngestion(**fields, partition_key=row.PartitionKey, row_key=row.RowKey)

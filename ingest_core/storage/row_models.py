@@ -1,0 +1,135 @@
+"""What a stored row must look like to be read. Properties that were added later have defaults; nothing else has."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from ingest_core.errors import UnreadableRow
+from ingest_core.models import Flight, Priority, Status
+from ingest_core.ports import Entity
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _numbers(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _flights(value: object) -> object:
+    return FlightList.validate_json(value, strict=True) if isinstance(value, str) else value
+
+
+def _orderable(value: datetime) -> datetime:
+    if not 1971 <= value.year <= 2285:
+        raise ValueError("a time of creation is a part of row keys, which hold the years 1971 to 2285")
+    return value
+
+
+Count = Annotated[int, Field(ge=0, le=2**30)]
+"""A number that can still be raised: storage holds integers of 32 bits."""
+
+Moment = Annotated[AwareDatetime, Field(strict=False)]
+CreationMoment = Annotated[Moment, AfterValidator(_orderable)]
+MaybeMoment = Annotated[Moment | None, BeforeValidator(_none_if_empty)]
+Identifier = Annotated[UUID, Field(strict=False)]
+MaybeIdentifier = Annotated[Identifier | None, BeforeValidator(_none_if_empty)]
+LaneName = Annotated[Priority, Field(strict=False)]
+FlightList: TypeAdapter[list[Flight]] = TypeAdapter(list[Flight])
+
+
+class Row(BaseModel):
+    """A stored row: strict, and deaf to properties that it does not know."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class IngestionRow(Row):
+    """An ingestion row of either format. The last six properties are those of the first format alone."""
+
+    PartitionKey: Identifier
+    format: Literal[1, 2]
+    priority: LaneName
+    created_at: CreationMoment
+    queued_at: MaybeMoment = None
+    id_count: Annotated[int, Field(ge=1, le=200_000)]
+    batch_size: Annotated[int, Field(ge=1, le=100)]
+    digest: str
+    retry_of: MaybeIdentifier = None
+    label: str = ""
+    generation: Count = 0
+    queued: bool = True
+    retries: Count = 0
+    started_batches: Count = 0
+    in_flight: Annotated[list[Flight], BeforeValidator(_flights), Field(max_length=32)] = []
+    failed: bytes = b""
+    cancelled_batches: Annotated[list[Count], BeforeValidator(_numbers)] = []
+    error_count: Count = 0
+    cancel_requested_at: MaybeMoment = None
+    cancel_reason: str = ""
+    ended_at: MaybeMoment = None
+    finished_batches: Count = 0
+    triggered_at: MaybeMoment = None
+    attempts: Count = 0
+    failures: Count = 0
+    error: str = ""
+
+
+class BatchRow(Row):
+    """A batch row without its result."""
+
+    PartitionKey: Identifier
+    RowKey: Annotated[str, Field(pattern=r"^batch-[0-9]{8}$")]
+    format: Literal[1, 2]
+    status: Annotated[Status, Field(strict=False)]
+    token: str = ""
+    attempts: Count
+    triggered_at: Moment
+    completed_at: Moment
+    error: str = ""
+
+
+AnyRow = TypeVar("AnyRow", bound=BaseModel)
+
+
+def checked(model: type[AnyRow], entity: Entity) -> AnyRow:
+    """Decode an entity. Raises `UnreadableRow`, which names the row and the property."""
+    try:
+        return model.model_validate(_upgraded(dict(entity)) if model is IngestionRow else dict(entity))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise UnreadableRow(f"{name_of(entity)}: {_reason(error)}") from None
+
+
+def name_of(entity: Entity) -> str:
+    """What an error calls a row; an ingestion row has its PartitionKey as RowKey."""
+    partition_key = str(entity.get("PartitionKey"))
+    return f"row {partition_key}/{entity.get('RowKey', partition_key)!s}"
+
+
+def _upgraded(entity: dict[str, Any]) -> dict[str, Any]:
+    """In the first format batches ran one after another: those before the cursor have ended, its own was started."""
+    if entity.get("format") != 1:
+        return entity
+    finished = entity.get("finished_batches", 0)
+    started = finished + bool(entity.get("triggered_at")) if isinstance(finished, int) else finished
+    return {**entity, "started_batches": started}
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "a property is not the JSON that it should be"
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"property {'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,84 @@
+"""A real browser in front of the board: Debian's Chromium, driven by Playwright."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from devtools.browser import HOW_TO_INSTALL, find_browser
+from tests.board.world import World, serving
+
+pytest.importorskip("playwright", reason="Playwright is missing: pip install playwright")
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+WAIT_MS = 10_000
+
+Open = Callable[..., Page]
+
+
+@cache
+def axe_source() -> str | None:
+    """Return the text of axe-core, wherever Node finds it."""
+    command = ["node", "-p", "require('fs').readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout if found.returncode == 0 else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the tests of a module. It ends with them, because it keeps an event loop running."""
+    path = find_browser()
+    if path is None:
+        pytest.skip(f"There is no browser. {HOW_TO_INSTALL}")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def world() -> World:
+    """A scripted service, for the states that a real one does not show on demand."""
+    return World()
+
+
+@pytest.fixture
+def world_url(world: World) -> Iterator[str]:
+    """Where the scripted service is."""
+    with serving(world) as url:
+        yield url
+
+
+@pytest.fixture
+def board_url(world_url: str) -> str:
+    """The service that the happy paths run against. This is the only place that chooses it."""
+    return world_url
+
+
+@pytest.fixture
+def open_page(browser: Browser, board_url: str) -> Iterator[Open]:
+    """Open a page of the board. The test fails if a script fails, or if the page breaks its own security policy."""
+    contexts, faults = [], []
+
+    def note(text: str) -> None:
+        if "Failed to load resource" not in text:  # the browser's own words for an error answer
+            faults.append(text)
+
+    def open_one(address: str = "/", **options: object) -> Page:
+        context = browser.new_context(**options)
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.goto(board_url + address)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert faults == []

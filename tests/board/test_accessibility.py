@@ -1,0 +1,67 @@
+"""axe-core finds no violation, in light and dark, with the pages' own security policy in force."""
+
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.board.conftest import Open, axe_source
+from tests.board.test_docs import DOCUMENT
+from tests.board.world import World, at, list_id, summary
+
+Scheme = Literal["light", "dark"]
+
+
+@pytest.fixture
+def axe() -> str:
+    """The text of axe-core."""
+    found = axe_source()
+    if found is None:
+        pytest.skip("axe-core is missing: npm install axe-core")
+    return found
+
+
+def _violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)  # the debugger's scripts are not subject to the page's policy
+    found = page.evaluate("axe.run(document)")
+    return [
+        f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found["violations"] for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", ["/", f"/#/list/{list_id(2)}", "/#/new", "/docs"])
+def test_no_page_has_a_violation(world: World, open_page: Open, axe: str, scheme: Scheme, address: str) -> None:
+    """With lists of every status, a paused lane and a throttle."""
+    world.openapi = DOCUMENT
+    world.pauses["LOW"] = {"reason": "the API is being moved", "since": at(-60), "until": None}
+    world.throttled = {"until": at(60), "reason": "the API answered 429"}
+    counts = {"completed": 3, "failed": 2, "cancelled": 5, "yet_to_start": 0}
+    world.add(summary(1, status="triggered"), summary(2, status="failed", counts=counts), summary(3))
+    world.add(summary(4, status="cancelled", counts=counts), summary(5, status="completed", counts=counts))
+    page = open_page(address, color_scheme=scheme)
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("main h2").first).to_be_visible()
+    assert _violations(page, axe) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_dialog_and_an_outage_have_no_violation(world: World, open_page: Open, axe: str, scheme: Scheme) -> None:
+    """What is greyed can still be read."""
+    world.add(summary(1), summary(2, status="failed"))
+    page = open_page(color_scheme=scheme)
+    expect(page.get_by_role("link", name="List 1")).to_be_visible()
+    world.is_silent = True
+    expect(page.locator("#alert")).to_be_visible()
+    assert _violations(page, axe) == []
+    page.get_by_role("button", name="Pause lane HIGH").click()
+    assert _violations(page, axe) == []
+
+
+def test_less_motion_is_respected(world: World, open_page: Open) -> None:
+    """The slot's bar moves in steps, without a transition."""
+    world.add(summary(1))
+    page = open_page(reduced_motion="reduce")
+    bar = page.locator(".slot i")
+    assert bar.evaluate("node => getComputedStyle(node).transitionDuration") == "0s"
+    assert open_page().locator(".slot i").evaluate("node => getComputedStyle(node).transitionDuration") == "0.25s"

@@ -1,0 +1,152 @@
+"""Tests of what the board says when something is wrong, in a browser."""
+
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.board.conftest import Open
+from tests.board.world import STORAGE_GONE, World, at, list_id, problem, summary
+
+
+def test_storage_that_is_gone_is_named_and_its_return_too(world: World, open_page: Open) -> None:
+    """What was seen before stays, greyed, with its age."""
+    world.add(summary(1, label="July"))
+    page = open_page()
+    expect(page.get_by_role("link", name="July")).to_be_visible()
+    world.trouble = STORAGE_GONE
+    expect(page.get_by_role("alert").first).to_contain_text("its storage cannot be reached")
+    expect(page.locator("#age")).to_contain_text("Last seen")
+    expect(page.locator("main.stale")).to_contain_text("July")
+    world.trouble = None
+    expect(page.locator("#alert")).to_be_hidden()
+    expect(page.locator("main.stale")).to_have_count(0)
+    expect(page.locator("#announcement")).to_have_text("The service answers again.")
+
+
+def test_a_service_without_an_answer_is_not_alive(world: World, open_page: Open) -> None:
+    """The age of what is shown grows."""
+    page = open_page()
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    world.is_silent = True
+    expect(page.locator("#alert")).to_contain_text("The service does not answer")
+    expect(page.locator("#age")).to_contain_text("Last seen 3 s ago")
+    expect(page.get_by_role("timer")).to_have_text("No news from the service.")
+
+
+def test_another_problem_is_shown_in_the_words_of_the_service(world: World, open_page: Open) -> None:
+    """Such as a wrong setting."""
+    world.trouble = problem(503, "wrong-setting", "A setting is wrong", "Fix INGEST_INTERVAL.")
+    expect(open_page().locator("#alert")).to_have_text("A setting is wrong. Fix INGEST_INTERVAL.")
+
+
+def test_the_key_is_asked_for_once_and_sent_as_a_header(world: World, open_page: Open) -> None:
+    """It is in no address, and another load of the page in the same tab needs no question."""
+    world.key = "secret"
+    page = open_page()
+    _enter_key(page, "wrong")
+    expect(page.get_by_role("dialog")).to_contain_text("does not accept this key")
+    _enter_key(page, "secret")
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    assert "secret" not in page.content() + page.url
+    assert not any("secret" in str((one.path, one.query)) for one in world.asked)
+
+
+def _enter_key(page: Page, key: str) -> None:
+    page.get_by_role("dialog").get_by_label("Function key").fill(key)
+    page.get_by_role("button", name="Use this key").click()
+
+
+def test_a_throttle_is_told_with_its_reason_and_a_countdown(world: World, open_page: Open) -> None:
+    """Also to a screen reader, once."""
+    page = open_page()
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    world.throttled = {"until": at(50), "reason": "the API answered 429"}
+    expect(page.locator("main")).to_contain_text("the API answered 429")
+    expect(page.get_by_role("timer")).to_contain_text("Throttled: goes on in")
+    expect(page.locator("#announcement")).to_have_text("Throttled: the API answered 429")
+
+
+def test_the_live_region_stays_quiet_while_nothing_changes(world: World, open_page: Open) -> None:
+    """Clocks and counters are not announced."""
+    world.add(summary(1))
+    page = open_page()
+    seen = world.count("GET", "/lanes")
+    world.last_start_at = at()
+    _wait_until(page, lambda: world.count("GET", "/lanes") >= seen + 3)
+    expect(page.locator("#announcement")).to_have_text("")
+    expect(page.get_by_role("timer")).to_have_attribute("aria-live", "off")
+
+
+def test_an_empty_board_says_what_to_do(open_page: Open) -> None:
+    """It leads to the form."""
+    page = open_page()
+    page.get_by_role("link", name="Submit a list of IDs").click()
+    expect(page.get_by_role("heading", name="New list")).to_be_visible()
+
+
+def test_nothing_is_asked_while_the_tab_is_hidden(world: World, open_page: Open) -> None:
+    """And everything at once when it is seen again."""
+    page = open_page()
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    _set_hidden(page, hidden=True)
+    page.wait_for_timeout(300)  # for an answer that is under way
+    seen = len(world.asked)
+    page.wait_for_timeout(2500)
+    assert len(world.asked) == seen
+    _set_hidden(page, hidden=False)
+    _wait_until(page, lambda: len(world.asked) > seen)
+
+
+def test_live_updates_can_be_stopped(world: World, open_page: Open) -> None:
+    """The choice is remembered."""
+    page = open_page()
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    page.get_by_role("button", name="Stop live updates").click()
+    page.wait_for_timeout(300)
+    seen = world.count("GET", "/lanes")
+    page.wait_for_timeout(2500)
+    assert world.count("GET", "/lanes") == seen
+    page.reload()
+    expect(page.get_by_role("button", name="Resume live updates")).to_be_visible()
+
+
+def test_the_gaps_between_starts_are_plotted(world: World, open_page: Open) -> None:
+    """With words for those who do not see the bars."""
+    page = open_page()
+    for _ in range(3):
+        world.last_start_at = at()
+        seen = world.count("GET", "/lanes")
+        _wait_until(page, lambda seen=seen: world.count("GET", "/lanes") > seen)
+    expect(page.locator("figure.plot figcaption")).to_contain_text("gaps between starts that this page saw")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1600])
+def test_every_page_fits_its_window(world: World, open_page: Open, width: int) -> None:
+    """No page scrolls sideways."""
+    label = "A label with AVeryLongWordThatHasNoPlaceToBreakAndGoesOnForQuiteAWhileUntilTheHundredthOne"
+    world.add(summary(1, label=label), summary(2, status="failed", label=label, counts={"failed": 2, "completed": 8}))
+    page = open_page(viewport={"width": width, "height": 800})
+    for address in ("#/", f"#/list/{list_id(2)}", "#/new"):
+        page.evaluate("address => { location.hash = address; }", address)
+        expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def _set_hidden(page: Page, *, hidden: bool) -> None:
+    """Tell the page that its tab is hidden: a headless browser never hides one."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
+def _wait_until(page: Page, is_so: object, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():  # type: ignore[operator]
+        assert time.monotonic() < end
+        page.wait_for_timeout(50)

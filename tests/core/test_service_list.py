@@ -1,0 +1,140 @@
+"""Tests of the list: newest first, each once, while ingestions arrive and end."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+
+from ingest_core.models import Priority, Status
+from ingest_core.service.listing import Filters, Listed
+from tests.support.callers import Desk
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A service in memory."""
+    return Desk()
+
+
+async def pages(
+    desk: Desk,
+    filters: Filters | None = None,
+    *,
+    limit: int = 2,
+    between: Callable[[], Awaitable[object]] | None = None,
+) -> list[list[Listed]]:
+    """All pages; `between` happens before each but the first."""
+    found = []
+    after: str | None = ""
+    while after is not None:
+        if found and between:
+            await between()
+        page = await desk.service.list(filters or Filters(), limit=limit, after=after)
+        found.append(list(page.found))
+        after = page.next_after
+    return found
+
+
+def ids(found: list[list[Listed]]) -> list[UUID]:
+    """What the pages list."""
+    return [listed.ingestion_id for page in found for listed in page]
+
+
+async def test_open_and_closed_ingestions_come_newest_first(desk: Desk) -> None:
+    """Full pages, and no empty one at the end."""
+    posted = [await desk.post([number]) for number in range(6)]
+    for one in posted[::2]:
+        await desk.run(one)
+    found = await pages(desk)
+    assert ids(found) == posted[::-1]
+    assert [len(page) for page in found] == [2, 2, 2]
+    assert [listed.status for listed in found[0]] == [Status.YET_TO_START, Status.COMPLETED]
+
+
+async def test_an_empty_list_has_one_empty_page(desk: Desk) -> None:
+    """And no next one."""
+    assert await pages(desk) == [[]]
+
+
+async def test_a_page_costs_what_is_on_it(desk: Desk) -> None:
+    """A query of each table and the open ones' rows, however long the history is."""
+    for number in range(120):
+        await desk.run(await desk.post([number]))
+    for number in range(12):
+        await desk.post([number])
+    desk.calls.clear()
+    page = await desk.service.list(Filters(), limit=20)
+    assert len(page.found) == 20
+    assert desk.calls.count("table.query") == 2
+    assert desk.calls.count("table.get") == 12
+
+
+async def test_nothing_is_skipped_or_shown_twice_while_ingestions_end_and_arrive(desk: Desk) -> None:
+    """A page goes on behind the last row of the page before."""
+    posted = [await desk.post([number]) for number in range(12)]
+    turn = iter(range(100))
+
+    async def change() -> None:
+        await desk.run(posted[next(turn)])
+        await desk.run(posted[11 - next(turn)])
+        await desk.post([7])
+
+    assert ids(await pages(desk, between=change)) == posted[::-1]
+
+
+async def test_an_ingestion_that_is_closed_between_the_two_queries_is_found_once(desk: Desk) -> None:
+    """The backlog is read first."""
+    one = await desk.post([1])
+    table = desk.storage.history
+
+    async def close_first(_: str) -> None:
+        object.__setattr__(table, "before", desk.before_call)
+        await desk.run(one)
+
+    object.__setattr__(table, "before", close_first)
+    found = await pages(desk)
+    assert ids(found) == [one]
+    assert found[0][0].status is Status.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(statuses=frozenset({Status.COMPLETED})), [1]),
+        (Filters(statuses=frozenset({Status.FAILED, Status.CANCELLED})), [3, 2]),
+        (Filters(statuses=frozenset({Status.TRIGGERED})), [4]),
+        (Filters(statuses=frozenset({Status.YET_TO_START, Status.COMPLETED})), [6, 5, 1]),
+        (Filters(priorities=frozenset({Priority.LOW})), [6, 2]),
+        (Filters(statuses=frozenset({Status.YET_TO_START}), priorities=frozenset({Priority.HIGH})), [5]),
+    ],
+)
+async def test_filters_take_several_names(desk: Desk, filters: Filters, expected: list[int]) -> None:
+    """By the present state."""
+    posted = {number: await desk.post([1, 2, 3, 4], "LOW" if number in (2, 6) else "HIGH") for number in range(1, 7)}
+    await desk.run(posted[1])
+    await desk.run(posted[2], status=Status.FAILED)
+    await desk.service.cancel(posted[3])
+    await desk.start(posted[4], 0)
+    assert ids(await pages(desk, filters)) == [posted[number] for number in expected]
+
+
+async def test_at_most_a_thousand_rows_are_looked_at_for_a_page(desk: Desk) -> None:
+    """Then a page is short, and the next one goes on."""
+    oldest = await desk.post([1], "LOW")
+    for number in range(1005):
+        await desk.post([number])
+    found = await pages(desk, Filters(priorities=frozenset({Priority.LOW})))
+    assert [len(page) for page in found] == [0, 1]
+    assert ids(found) == [oldest]
+
+
+async def test_rows_that_cannot_be_read_are_passed_over(desk: Desk) -> None:
+    """Of either table; and a backlog row whose ingestion is gone."""
+    posted = [await desk.post([number]) for number in range(5)]
+    await desk.run(posted[1])
+    (history_row,) = desk.account.table("history").values()
+    history_row.entity["status"] = "gone"
+    backlog = list(desk.account.table("backlog").values())
+    next(row for row in backlog if row.entity["ingestion_id"] == str(posted[2])).entity["priority"] = "x"
+    del desk.account.table("ingestions")[str(posted[3]), str(posted[3])]
+    assert ids(await pages(desk, limit=1)) == [posted[4], posted[0]]
