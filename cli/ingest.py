@@ -508,9 +508,8 @@ def summary_table(client: Client, summary: Mapping[str, Any]) -> str:
         ["status", status_words(summary)],
         ["priority", summary["priority"]],
     ]
-    rows += [
-        [name, printable(str(summary[name]))] for name in ("label", "retry_of", "cancel_reason") if summary.get(name)
-    ]
+    texts = ("label", "retry_of", "retried_by", "cancel_reason")
+    rows += [[name, printable(str(summary[name]))] for name in texts if summary.get(name)]
     rows += [["IDs", str(summary["counts"]["ids"])], ["batches", outcome(summary)]]
     if forecast:
         ahead = f"{forecast['ingestions_ahead']} ingestions, {forecast['batches_ahead']} batches"

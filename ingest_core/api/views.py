@@ -14,6 +14,7 @@ from typing import Any
 from ingest_core.batching import batch_id, batch_id_prefix
 from ingest_core.models import Flight, Ingestion, Item, Status
 from ingest_core.service.forecast import Forecast
+from ingest_core.service.retrying import retry_id
 from ingest_core.service.service import Batches
 from ingest_core.storage.history import ClosedIngestion
 
@@ -38,6 +39,7 @@ def state_fields(ingestion: Ingestion) -> dict[str, Any]:
         "cancel_requested_at": moment(ingestion.cancel_requested_at),
         "cancel_reason": ingestion.cancel_reason or None,
         "retries": ingestion.retries,
+        "retried_by": str(retry_id(ingestion.ingestion_id, ingestion.retries)) if ingestion.retries else None,
         "counts": counts(ingestion),
         "in_flight": [_flight_fields(ingestion, flight) for flight in ingestion.in_flight],
     }

@@ -1,6 +1,7 @@
 """Tests of the answers: their JSON shapes, their headers, and what each call costs in storage calls."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -39,7 +40,7 @@ async def test_the_summary_has_everything_but_the_batches(desk: Desk) -> None:
     assert (await desk.call(api.ingestion, ingestion_id=one)).json == {
         "ingestion_id": str(one), "label": "July", "status": "yet_to_start", "priority": "HIGH", "created_at": now,
         "retry_of": None, "queued_at": now, "ended_at": None, "cancel_requested_at": None, "cancel_reason": None,
-        "retries": 0, "counts": COUNTS, "in_flight": [],
+        "retries": 0, "retried_by": None, "counts": COUNTS, "in_flight": [],
         "forecast": {"ingestions_ahead": 0, "batches_ahead": 0, "starts_at": now, "ends_at": later},
     }  # fmt: skip
 
@@ -101,6 +102,19 @@ async def test_a_retry_names_both_ingestions(desk: Desk) -> None:
         answer = await desk.call(api.retry, "POST", ingestion_id=one, body=body)
         assert (answer.status, answer.json["retry_of"]) == (202, str(one))
         assert answer.headers["Location"] == f"/status/{answer.json['ingestion_id']}"
+
+
+@pytest.mark.parametrize("handler", [api.ingestion, api.status])
+async def test_an_ingestion_and_its_retries_link_to_each_other(desk: Desk, handler: Handler) -> None:
+    """The first of the chain names the last retry, and every retry names the first."""
+    one = await desk.post([1])
+    for number in (1, 2):
+        last = (await desk.call(api.ingestion, ingestion_id=one)).json["retried_by"] or one
+        await desk.run(UUID(str(last)), status=Status.FAILED)
+        retry = (await desk.call(api.retry, "POST", ingestion_id=last)).json["ingestion_id"]
+        first, second = [(await desk.call(handler, ingestion_id=each)).json for each in (one, retry)]
+        assert (first["retry_of"], first["retries"], first["retried_by"]) == (None, number, retry)
+        assert (second["retry_of"], second["retries"], second["retried_by"]) == (str(one), 0, None)
 
 
 # Polling -------------------------------------------------------------------------------------------------------------
