@@ -221,5 +221,5 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after about this long."""
+        """Return after this long, never earlier."""
         ...

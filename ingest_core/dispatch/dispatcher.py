@@ -249,7 +249,7 @@ class Dispatcher:
     async def _send(self, batch: StartedBatch) -> bool:
         """Send the batch at the due instant; false if it is too late, or the gate was closed meanwhile."""
         try:
-            while (left := self._gate.due_at() - self._clock.monotonic()) > 0:  # an event loop may wake early
+            while (left := self._gate.due_at() - self._clock.monotonic()) > 0:  # a throttle may come meanwhile
                 if left > LONGEST_LEAD_SECONDS + GO_ON_SECONDS:
                     break
                 await self._clock.sleep(left)
