@@ -11,6 +11,7 @@ reach the API twice (at-least-once), but its end is written once, by the owner o
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -289,7 +290,9 @@ class Dispatcher:
             except (NotFound, UnreadableRow):
                 continue
             if written and written.value.has_ended:
-                await self._closing.close(written.value)
+                log.info("ingestion.cancelled ingestion_id=%s errors=%d", ingestion.ingestion_id, ingestion.error_count)
+                with suppress(StorageUnavailable):  # the end is written; upkeep closes what this leaves open
+                    await self._closing.close(written.value)
 
     def _without_abandoned(self, ingestion: Ingestion) -> Ingestion | None:
         after = ingestion.abandoned_batches_cancelled(age=self._gate.age())

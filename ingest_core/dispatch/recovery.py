@@ -12,7 +12,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from ingest_core.dispatch.fronts import Fronts, Suspect, differs, front_of, ids_at, suspect_of
-from ingest_core.errors import NotFound, UnreadableRow
+from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
 from ingest_core.models import Ingestion, Priority
 from ingest_core.ports import CALL_SECONDS, Clock
 from ingest_core.storage.backlog import Backlog, OpenIngestion, ingestion_id_in, row_key
@@ -63,6 +63,7 @@ class Recovery:
         self._gate_age = gate_age
         self._clock = clock
         self._checked_to = ""
+        self._can_close = True
         self._warned: set[str] = set()
 
     async def run(self) -> Sequence[Repair]:
@@ -80,6 +81,7 @@ class Recovery:
             return []
         await self._clock.sleep(SETTLE_SECONDS)
         fronts = await self._peek()
+        self._can_close = True
         done = [await self._resolve(suspect, fronts) for suspect in sorted(suspects, key=attrgetter("place"))]
         return [repair for repair in done if repair]
 
@@ -132,8 +134,7 @@ class Recovery:
                 written = await self._ingestions.change(suspect.ingestion_id, change)
                 ingestion = written.value if written else ingestion
             if ingestion.has_ended:
-                await self._close(suspect, ingestion)
-                return Repair.CLOSED
+                return await self._close(suspect, ingestion)
             is_repaired = await self._repair_row(suspect, ingestion)
             if suspect.is_lost(ingestion, fronts):
                 await self._restore(ingestion)
@@ -158,9 +159,18 @@ class Recovery:
 
         return change if change(ingestion) else None
 
-    async def _close(self, suspect: Suspect, ingestion: Ingestion) -> None:
-        await self._closing.close(ingestion, backlog_key=suspect.key)
+    async def _close(self, suspect: Suspect, ingestion: Ingestion) -> Repair | None:
+        """Close it. If the queue of ended events cannot be reached, the others need not wait for that: the next run."""
+        if not self._can_close:
+            return None
+        try:
+            await self._closing.close(ingestion, backlog_key=suspect.key)
+        except StorageUnavailable as error:
+            self._can_close = False
+            log.warning("ingestion.close_failed ingestion_id=%s error=%s retry=upkeep", ingestion.ingestion_id, error)
+            return None
         log.info("ingestion.closed_late ingestion_id=%s status=%s", ingestion.ingestion_id, ingestion.status)
+        return Repair.CLOSED
 
     async def _repair_row(self, suspect: Suspect, ingestion: Ingestion) -> bool:
         """Make the backlog row say what the ingestion row says; whether it did not."""

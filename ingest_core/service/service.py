@@ -184,8 +184,9 @@ class Service:
 
         ingestion, is_written = await self._change(ingestion_id, cancel)
         if is_written:
-            log.info("ingestion.cancel_requested ingestion_id=%s status=%s", ingestion_id, ingestion.status)
+            log.info("ingestion.cancel_requested ingestion_id=%s", ingestion_id)
         if is_written and ingestion.has_ended:
+            log.info("ingestion.cancelled ingestion_id=%s errors=%d", ingestion_id, ingestion.error_count)
             with suppress(StorageUnavailable):  # the cancel is written; upkeep closes what this leaves open
                 await self._closing.close(ingestion)
         if ingestion.has_ended and not ingestion.cancelled_count:

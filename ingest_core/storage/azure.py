@@ -62,8 +62,6 @@ class AzureStorage:
             name: self._tables.get_table_client(name) for name in ("ingestions", "dispatch", "backlog", "history")
         }
         queue_names = [f"ingest-{lane.lower()}{suffix}" for lane in Priority for suffix in ("", "-poison")]
-        if ended_queue:
-            queue_names.append(ended_queue)
         queues = {name: self._queues.get_queue_client(name) for name in queue_names}
         self._calls = Calls(
             {
@@ -80,7 +78,11 @@ class AzureStorage:
             lane: AzureQueue(self._calls, queues[f"ingest-{lane.lower()}"], queues[f"ingest-{lane.lower()}-poison"])
             for lane in Priority
         }
-        self._ended = queues.get(ended_queue)
+        self._ended = self._queues.get_queue_client(ended_queue) if ended_queue else None
+        # By itself, so that nothing else waits while this queue cannot be created.
+        self._event_calls = Calls(
+            {f"queue {ended_queue}": self._ended.create_queue} if self._ended else {}, created=not create
+        )
 
     async def create(self) -> None:
         """Create the tables and queues now if they do not exist."""
@@ -90,14 +92,14 @@ class AzureStorage:
     async def put_event(self, text: str) -> None:
         if self._ended is None:
             return
-        async with self._calls.call(f"put a message into the queue {self._ended.queue_name}"):
+        async with self._event_calls.call(f"put a message into the queue {self._ended.queue_name}"):
             await self._ended.send_message(b64encode(text.encode()).decode(), time_to_live=NEVER)
 
     async def events(self) -> list[str]:
         """Return the texts of the front messages of the queue of ended events, at most `PEEKED`."""
         if self._ended is None:
             return []
-        async with self._calls.call(f"read the queue {self._ended.queue_name}"):
+        async with self._event_calls.call(f"read the queue {self._ended.queue_name}"):
             messages = await self._ended.peek_messages(max_messages=PEEKED)
         return [b64decode(message.content, validate=True).decode() for message in messages]
 

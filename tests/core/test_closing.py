@@ -1,13 +1,23 @@
 """Tests of closing: event, history row, end of the backlog row, each only after the one before."""
 
 import json
+import logging
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import azure.functions as func
 import pytest
+from azure.core.messaging import CloudEvent
+from azure.functions.meta import Datum
+from azure.functions.queue import QueueMessageInConverter
+from azure.storage.queue import BinaryBase64DecodePolicy, QueueClient
 
+from devtools.azurite import ROOT, Azurite
 from ingest_core.errors import StorageUnavailable
 from ingest_core.models import Ingestion, Priority
+from ingest_core.storage.azure import QUEUE_API_VERSION, AzureStorage
 from ingest_core.storage.backlog import Backlog, row_key
 from ingest_core.storage.closing import Closing, ended_event
 from ingest_core.storage.history import History
@@ -148,3 +158,44 @@ def test_an_event_is_a_cloud_event_that_says_how_it_ended(
     assert (data["completed"], data["failed"], data["cancelled"]) == counts
     assert data["status"] == kind
     assert event["id"] == ended_event(one)["id"] != ended_event(ended())["id"]
+
+
+async def test_a_queue_trigger_decodes_an_event_and_calls_the_readmes_function(
+    storage_emulator: Azurite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The extension expects Base64 and the worker gets a text; the envelope is read by Microsoft's own classes."""
+    name, one = f"ended-{uuid4()}", ended(label="Größe ☃")
+    storage = AzureStorage(storage_emulator.connection_string, ended_queue=name)
+    await Closing(
+        backlog=Backlog(storage.backlog), history=History(storage.history), send_event=storage.put_event
+    ).close(one)
+    await storage.close()
+    decode = BinaryBase64DecodePolicy()  # what the extension does unless `messageEncoding` says otherwise
+    with QueueClient.from_connection_string(
+        storage_emulator.connection_string, name, api_version=QUEUE_API_VERSION, message_decode_policy=decode
+    ) as queue:
+        (received,) = queue.receive_messages()
+    text = received.content.decode()
+    event = CloudEvent.from_dict(json.loads(text))  # refuses what is no event of version 1.0
+    assert not event.extensions
+    assert (event.specversion, event.type, event.datacontenttype) == ("1.0", "ingestion.completed", "application/json")
+    assert event.time == one.ended_at
+    assert event.data == {
+        "ingestion_id": str(one.ingestion_id), "label": "Größe ☃", "status": "completed", "batches": 2,
+        "completed": 2, "failed": 0, "cancelled": 0, "errors": 0,
+    }  # fmt: skip
+    message = QueueMessageInConverter.decode(Datum(text, "string"), trigger_metadata={})
+    with caplog.at_level(logging.INFO):
+        readmes_function()(message)
+    assert caplog.messages[-1] == f"ingestion.completed: {one.ingestion_id}"
+
+
+def readmes_function() -> Callable[[func.QueueMessage], None]:
+    """The queue-triggered function that the README shows, as the host finds it."""
+    (code,) = re.findall(r"```python\n(@app\.queue_trigger.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(code.splitlines()) == 4
+    app = func.FunctionApp()
+    exec(code, {"app": app, "func": func, "logging": logging})  # noqa: S102 # what readers are told to copy
+    (function,) = app.get_functions()
+    assert function.get_trigger().type == "queueTrigger"
+    return function.get_user_function()

@@ -10,9 +10,8 @@ import pytest
 from ingest_core.errors import SourceUnavailable
 from ingest_core.models import IngestRequest, Priority
 from ingest_core.service.forecast import Forecast
-from ingest_core.service.service import Service
 from ingest_core.storage.gate_row import EVERYTHING
-from tests.support.dispatching import INTERVAL, Api, World, in_virtual_time, keep_ticking
+from tests.support.dispatching import Api, World, in_virtual_time, keep_ticking, service_on
 from tests.support.virtual_time import EPOCH, HostClock, true_time
 
 HIGH, MEDIUM, LOW = Priority
@@ -30,11 +29,7 @@ class Room:
         self.clock = HostClock()
         self.api = Api(seconds=seconds)
         self.host = self.world.host(self.api, clock=self.clock, max_in_flight=8)
-        stores = self.host.stores
-        self.service = Service(
-            ingestions=stores.ingestions, lanes=stores.lanes, backlog=stores.backlog, history=stores.history,
-            closing=stores.closing, gate_table=stores.gate, clock=self.clock, batch_size=3, interval=INTERVAL,
-        )  # fmt: skip
+        self.service = service_on(self.host)
         self.first_ids: dict[UUID, list[int]] = {}
         self._next = 1
 

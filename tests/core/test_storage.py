@@ -389,6 +389,15 @@ async def test_the_end_of_an_ingestion_goes_to_a_queue_for_triggers(named: Azure
     assert await named.events() == [text]
 
 
+async def test_nothing_else_needs_the_queue_of_ended_events(storage_emulator: Azurite) -> None:
+    """It may be missing, be deleted just now, or not be allowed to be made: then only its own calls fail."""
+    storage = AzureStorage(storage_emulator.connection_string, ended_queue="no-queue-may-have-this-name-")
+    with pytest.raises(StorageUnavailable, match="cannot create the queue no-queue-may-have-this-name-: "):
+        await storage.put_event("text")
+    await storage.lanes[Priority.HIGH].put("text")
+    await storage.close()
+
+
 async def test_no_end_is_told_where_no_queue_was_named(storage: AzureStorage | MemoryStorage) -> None:
     """It is off unless somebody asks for it."""
     await storage.put_event("nobody reads this")

@@ -17,6 +17,7 @@ from ingest_core.dispatch.settlement import Rules
 from ingest_core.errors import StorageUnavailable
 from ingest_core.models import Ingestion, Priority
 from ingest_core.ports import Answer
+from ingest_core.service.service import Service
 from ingest_core.storage.gate_row import GateRow
 from ingest_core.storage.memory import Account, MemoryQueue, MemoryStorage, MemoryTable
 from tests.support.virtual_time import HostClock, run, true_time
@@ -75,9 +76,10 @@ class Wire:
             raise StorageUnavailable(f"{call}: no answer")
 
 
-def storage_over(account: Account, wire: Wire) -> MemoryStorage:
+def storage_over(account: Account, wire: Wire, *, ended_queue: str = "") -> MemoryStorage:
     """A client of the account whose calls go over the wire."""
-    storage = MemoryStorage(account)
+    before, after = partial(wire.before, "ended"), partial(wire.after, "ended")
+    storage = MemoryStorage(account, before=before, after=after, ended_queue=ended_queue)
     for name in ("ingestions", "dispatch", "backlog", "history"):
         before, after = partial(wire.before, name), partial(wire.after, name)
         setattr(storage, name, MemoryTable(account=account, name=name, before=before, after=after))
@@ -141,9 +143,10 @@ class Host:
 class World:
     """An account, and everybody who uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ended_queue: str = "") -> None:
         self.account = Account(now=HostClock().now)
-        self.stores = open_stores(MemoryStorage(self.account), sends_events=False)
+        self.ended_queue = ended_queue
+        self.stores = open_stores(MemoryStorage(self.account, ended_queue=ended_queue), sends_events=bool(ended_queue))
 
     def host(  # each test varies another one
         self,
@@ -158,7 +161,8 @@ class World:
     ) -> Host:
         """A process that has just started."""
         api, clock, wire = api or Api(), clock or HostClock(base=1000.0), Wire()
-        stores = open_stores(storage_over(self.account, wire), sends_events=False)
+        storage = storage_over(self.account, wire, ended_queue=self.ended_queue)
+        stores = open_stores(storage, sends_events=bool(self.ended_queue))
         parts = make_dispatcher(
             stores,
             source=api,
@@ -203,6 +207,15 @@ class World:
     def poisoned(self, lane: Priority = Priority.LOW) -> list[str]:
         """The texts in a lane's poison queue."""
         return self.account.texts(f"ingest-{lane.lower()}-poison")
+
+
+def service_on(host: Host, *, interval: float = INTERVAL) -> Service:
+    """The service that answers requests in a host's process."""
+    stores = host.stores
+    return Service(
+        ingestions=stores.ingestions, lanes=stores.lanes, backlog=stores.backlog, history=stores.history,
+        closing=stores.closing, gate_table=stores.gate, clock=host.clock, batch_size=3, interval=interval,
+    )  # fmt: skip
 
 
 async def kill(host: Host, ticking: "asyncio.Task[Any]") -> None:
