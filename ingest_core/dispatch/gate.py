@@ -246,8 +246,7 @@ class Gate:
         age = self._view.age(self._clock.monotonic()) if self._view else 0.0
         due = due_after_take(age, interval=self._interval, sweeps=False)
         due = max(due, age + self._seconds_to_own_start() if self._unwritten_throttle else due)
-        slot = self._view.row.slot if self._view else 0
-        return self._reasons.on(GateRow(slot=slot, token=uuid4().hex, age=age, due=due))
+        return self._reasons.on(GateRow(slot=0, token=uuid4().hex, age=age, due=due))
 
     async def _write(
         self, change: Callable[[GateRow, float], GateRow], *, retry: bool = False, ahead: float = 0.0

@@ -190,8 +190,12 @@ class Recovery:
         return True
 
     async def _restore(self, ingestion: Ingestion) -> None:
-        """Put the message back and touch both rows. A crash in between costs a second message, which is swept away."""
+        """Put the message back and touch both rows. A crash in between costs a second message, which is swept away.
+
+        Raises `UnreadableRow` if the IDs cannot be read.
+        """
         generation = ingestion.generation
+        await self._ingestions.read_whole(ingestion.ingestion_id)  # without its IDs, it would be set aside again
         await self._lanes.put(ingestion.priority, ingestion.ingestion_id, generation)
         log.warning("message.restored ingestion_id=%s lane=%s", ingestion.ingestion_id, ingestion.priority)
         written = await self._ingestions.change(

@@ -38,7 +38,8 @@ class Accepting:
         If the ingestion is there already, see that it has all three. Raises `KeyReused` if its values are others.
         """
         if not await self._insert(ingestion_id, request, retry_of=None):
-            existing = (await self._ingestions.read(ingestion_id)).value
+            version, _ = await self._ingestions.read_whole(ingestion_id)  # without its IDs it can never start
+            existing = version.value
             if existing.digest != request.digest:
                 raise KeyReused(f"ingestion {ingestion_id} was accepted with other values")
             await self._complete(existing)

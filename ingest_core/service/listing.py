@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Ingestion, Priority, Status
-from ingest_core.storage.backlog import Backlog, OpenIngestion
+from ingest_core.storage.backlog import Backlog, OpenIngestion, ingestion_id_in
 from ingest_core.storage.history import ClosedIngestion, History
 from ingest_core.storage.ingestions import Ingestions
 
@@ -78,7 +78,8 @@ class Listing:
         opened: Iterator[Row] = iter(())
         if is_open_wanted:
             async with aclosing(self._backlog.rows(after=after)) as backlog:  # type: ignore[type-var] # a generator
-                opened = iter([row async for row in _first(backlog, MOST_LOOKED_AT)])
+                ours = (row async for row in backlog if ingestion_id_in(_key(row)))  # no cursor names a foreign row
+                opened = iter([row async for row in _first(ours, MOST_LOOKED_AT)])
         next_open = next(opened, None)
         async with aclosing(self._history.rows(after=after)) as history:  # type: ignore[type-var] # as above
             async for closed in history:

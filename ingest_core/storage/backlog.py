@@ -4,6 +4,7 @@ What a list, a forecast and the recovery of lost messages read costs as much as 
 have ended.
 """
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from ingest_core.storage.row_models import Count, CreationMoment, Identifier, La
 PARTITION_KEY = "open"
 UPDATE_ATTEMPTS = 40
 _LAST_MICROSECOND = 9_999_999_999_999_999
+_KEY = re.compile("[0-9]{16}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,7 @@ def inverted(moment: datetime) -> str:
 
 def ingestion_id_in(key: str) -> UUID | None:
     """The ingestion that a RowKey names, or None if it is not one of ours."""
-    try:
-        return UUID(key[17:])
-    except ValueError:
-        return None
+    return UUID(key[17:]) if _KEY.fullmatch(key) else None
 
 
 class Backlog:

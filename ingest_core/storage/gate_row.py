@@ -8,14 +8,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ingest_core.errors import AlreadyExists, NotFound, UnreadableRow
 from ingest_core.models import Priority
 from ingest_core.ports import Entity, Stored, Table
-from ingest_core.storage.row_models import MaybeMoment, Moment, Row, checked
+from ingest_core.storage.row_models import (
+    MAX_AGE_SECONDS,
+    MAX_CLOSED_SECONDS,
+    Count,
+    MaybeMoment,
+    Moment,
+    Row,
+    checked,
+)
 
 PARTITION_KEY = "gate"
 ROW_KEY = "gate-2"
@@ -114,14 +122,20 @@ class GateTable:
 
 
 class _GateProperties(Row):
-    slot: Annotated[int, Field(ge=0, lt=2**31 - 1)]
+    slot: Count
     token: Annotated[str, Field(min_length=1)]
-    age: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    age: Annotated[float, Field(ge=0, le=10 * MAX_AGE_SECONDS)]  # a mark that is ahead raises it, never so far
     due: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     started_at: str = ""
     throttled_reason: str = ""
     down_since: str = ""
     trouble: str = ""
+
+    @model_validator(mode="after")
+    def _opens_again(self) -> Self:
+        if self.due > self.age + MAX_CLOSED_SECONDS:
+            raise ValueError("the gate would stay closed for longer than any wait that can be set")
+        return self
 
 
 class _PauseProperties(Row):

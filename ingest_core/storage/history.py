@@ -11,7 +11,7 @@ from pydantic import Field
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Ingestion, Priority, Status
 from ingest_core.ports import Entity, Stored, Table
-from ingest_core.storage.backlog import inverted, row_key
+from ingest_core.storage.backlog import ingestion_id_in, inverted, row_key
 from ingest_core.storage.row_models import (
     Count,
     CreationMoment,
@@ -77,18 +77,11 @@ class History:
     async def rows(self, *, after: str = "", page_size: int = 1000) -> AsyncIterator[ClosedIngestion | str]:
         """The closed ingestions, newest first, from behind the row key `after` on.
 
-        A row that cannot be read is its key.
+        A row that cannot be read is its key. One with a foreign key is left out: nothing could go on behind it.
         """
-        if not after:
-            async for stored in self._table.query({}, partition_keys=("", "~"), page_size=page_size):
+        async for stored in self._stored(after, page_size):
+            if ingestion_id_in(str(stored.entity["RowKey"])):
                 yield _decoded(stored)
-            return
-        day = _partition_key(_day_of(after))
-        keys = (f"{after}~", "~")
-        async for stored in self._table.query({"PartitionKey": day}, row_keys=keys, page_size=page_size):
-            yield _decoded(stored)
-        async for stored in self._table.query({}, partition_keys=(f"{day}~", "~"), page_size=page_size):
-            yield _decoded(stored)
 
     def created_before(self, moment: datetime, *, after: str = "") -> AsyncIterator[ClosedIngestion | str]:
         """The closed ingestions that were created before a moment, newest first, in small pages.
@@ -96,6 +89,17 @@ class History:
         `after` goes on behind a row key.
         """
         return self.rows(after=max(after, inverted(moment)), page_size=100)
+
+    async def _stored(self, after: str, page_size: int) -> AsyncIterator[Stored]:
+        day = ""
+        if after:
+            day = _partition_key(_day_of(after))
+            keys = (f"{after}~", "~")
+            async for stored in self._table.query({"PartitionKey": day}, row_keys=keys, page_size=page_size):
+                yield stored
+            day += "~"
+        async for stored in self._table.query({}, partition_keys=(day, "~"), page_size=page_size):
+            yield stored
 
 
 class _HistoryRow(Row):
@@ -152,5 +156,7 @@ def _decoded(stored: Stored) -> ClosedIngestion | str:
         row = checked(_HistoryRow, stored.entity)
     except UnreadableRow:
         return str(stored.entity["RowKey"])
+    if row.RowKey != f"{inverted(row.created_at)}-{row.ingestion_id}":  # of another ingestion, or another moment
+        return row.RowKey
     fields = row.model_dump(exclude={"PartitionKey", "RowKey"})
     return ClosedIngestion(**fields, partition_key=row.PartitionKey, row_key=row.RowKey)

@@ -39,8 +39,16 @@ def _orderable(value: datetime) -> datetime:
     return value
 
 
-Count = Annotated[int, Field(ge=0, le=2**30)]
-"""A number that can still be raised: storage holds integers of 32 bits."""
+MAX_COUNT = 2**30
+"""A number up to this one can still be raised: storage holds integers of 32 bits."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+MAX_AGE_SECONDS = 1e9
+"""Thirty years. With much greater numbers, adding the seconds that have passed would change nothing."""
+
+MAX_CLOSED_SECONDS = 100_000.0
+"""No lease, back-off or throttle is as long, whatever the settings are."""
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 CreationMoment = Annotated[Moment, AfterValidator(_orderable)]

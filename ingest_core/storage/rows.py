@@ -8,7 +8,7 @@ cannot be decoded raises `UnreadableRow`.
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
+from contextlib import suppress
 from struct import pack, unpack
 from uuid import UUID
 
@@ -16,7 +16,16 @@ from ingest_core.batching import chunk_size
 from ingest_core.errors import UnreadableRow
 from ingest_core.models import BatchRecord, Flight, Ingestion, Item, Status, cut_error
 from ingest_core.ports import Entity
-from ingest_core.storage.row_models import BatchRow, FlightList, IngestionRow, checked, name_of
+from ingest_core.storage.row_models import (
+    MAX_AGE_SECONDS,
+    MAX_CLOSED_SECONDS,
+    MAX_COUNT,
+    BatchRow,
+    FlightList,
+    IngestionRow,
+    checked,
+    name_of,
+)
 
 FORMAT = 2
 """Written into every row and message. Rows of format 1 are read, and carried over by the next write."""
@@ -228,6 +237,8 @@ def _check(ingestion: Ingestion) -> None:
         problem = "in_flight or cancelled_batches name a batch twice, or one that was never started"
     elif indices != sorted(indices):
         problem = "in_flight is not in order"
+    elif ingestion.error_count > ingestion.id_count:
+        problem = "more IDs ended with an error than there are"
     elif not all(map(_is_sound, ingestion.in_flight)):
         problem = "in_flight has a number or a time that cannot be"
     elif not _has_sound_bitmap(ingestion):
@@ -239,10 +250,13 @@ def _check(ingestion: Ingestion) -> None:
 
 def _is_sound(flight: Flight) -> bool:
     counts = (flight.attempts, flight.failures, flight.unrecorded)
-    ages = (flight.age, flight.lease, flight.not_before)
-    if flight.started_at.tzinfo is None:
-        return False
-    return min(counts) >= 0 and all(isfinite(age) and age >= 0 for age in ages)
+    return (
+        all(0 <= count <= MAX_COUNT for count in counts)
+        and 0 <= flight.age <= MAX_AGE_SECONDS
+        and 0 <= flight.lease <= MAX_CLOSED_SECONDS
+        and 0 <= flight.not_before <= flight.age + MAX_CLOSED_SECONDS
+        and flight.started_at.tzinfo is not None
+    )
 
 
 def _has_sound_bitmap(ingestion: Ingestion) -> bool:
@@ -263,7 +277,18 @@ def _decode_item(line: str, *, error_is_final: bool) -> Item:
     if text[:1] in ("!", "?"):
         is_final = text[0] == "!" and error_is_final
         return Item(item_id=int(number), error=str(json.loads(text[1:])), is_final=is_final)
-    return Item(item_id=int(number), data=text)
+    return Item(item_id=int(number), data=_checked_json(text))
+
+
+def _checked_json(text: str) -> str:
+    """The same text. Raises `ValueError` if it is not JSON; how deeply it is nested is not judged."""
+    with suppress(RecursionError):
+        json.loads(text, parse_constant=_refuse_constant)
+    return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _result_property(index: int) -> str:

@@ -32,15 +32,18 @@ VALUES = (
 )  # fmt: skip
 
 
+def a_flight(**fields: object) -> Flight:
+    """A batch in flight that uses every field."""
+    given: dict[str, Any] = {
+        "index": 2, "token": "token-2", "running": True, "age": 12.5, "lease": 25.0, "started_at": NOW, "attempts": 3,
+        "failures": 2, "unrecorded": 1, "not_before": 99.5, "error": "the API answered 500",
+    }  # fmt: skip
+    return Flight(**{**given, **fields})
+
+
 def an_ingestion(**fields: object) -> Ingestion:
     """An ingestion that uses every field."""
-    flights = tuple(
-        Flight(
-            index=index, token=f"token-{index}", running=index == 2, age=12.5, lease=25.0, started_at=NOW, attempts=3,
-            failures=2, unrecorded=1, not_before=99.5, error="the API answered 500",
-        )
-        for index in (2, 5)
-    )  # fmt: skip
+    flights = (a_flight(), a_flight(index=5, token="token-5", running=False))
     given: dict[str, Any] = {
         "ingestion_id": UUID(int=7), "priority": Priority.MEDIUM, "created_at": NOW, "queued_at": NOW, "id_count": 40,
         "batch_size": 3, "digest": "abc", "label": "für heute", "generation": 3, "is_queued": False,
@@ -174,6 +177,22 @@ def test_a_result_that_has_lost_a_piece_is_not_taken_for_a_shorter_one(lost: int
         rows.decode_record(entity)
 
 
+@pytest.mark.parametrize(
+    "line", [b"1 ", b"1 {", b"1 x", b"1 NaN", b"1 [1] [2]", b"one 1", b"1 !no text", b"1 !", b"1", b"\xff 1"]
+)
+def test_a_result_that_is_no_json_is_unreadable(line: bytes) -> None:
+    """It becomes a part of an answer as it is."""
+    entity = {**rows.encode_record(UUID(int=7), a_record(items=())), "result_bytes": len(line), "result_00": line}
+    with pytest.raises(UnreadableRow, match="the result cannot be read"):
+        rows.decode_record(entity)
+
+
+def test_a_result_may_be_nested_as_deeply_as_a_source_lets_it_be() -> None:
+    """The reader has fewer levels left than the source had."""
+    items = [Item(item_id=1, data="[" * 10_000 + "]" * 10_000)]
+    assert rows.decode_record(rows.encode_record(UUID(int=7), a_record(items=items))).items == items
+
+
 def test_a_row_from_the_future_is_not_guessed_at() -> None:
     """Its properties may mean something else."""
     with pytest.raises(UnreadableRow, match="property format"):
@@ -186,6 +205,11 @@ def test_a_row_from_the_future_is_not_guessed_at() -> None:
         ({"started_batches": 15}, "more batches were started than there are"),
         ({"started_batches": 5}, "one that was never started"),
         ({"cancelled_batches": (2,)}, "name a batch twice"),
+        ({"error_count": 41}, "more IDs ended with an error than there are"),
+        ({"in_flight": (a_flight(age=1e10),)}, "a number or a time that cannot be"),
+        ({"in_flight": (a_flight(lease=1e6),)}, "a number or a time that cannot be"),
+        ({"in_flight": (a_flight(not_before=1e6),)}, "a number or a time that cannot be"),
+        ({"in_flight": (a_flight(attempts=2**31),)}, "a number or a time that cannot be"),
         ({"failed": b"\x04"}, "failed names a batch that has not ended"),
         ({"failed": b"\x08"}, "or was cancelled"),
         ({"failed": b"\x00\x01"}, "failed names a batch that has not ended"),
@@ -354,6 +378,18 @@ async def test_any_garbled_gate_row_is_sound_or_made_anew_with_the_pauses_that_c
         assert ("ALL" in found.pauses) or not is_same["paused_all"], what
         assert ("LOW" in found.pauses) or not is_same["paused_low"], what
         assert isinstance(found.is_paused(Priority.LOW, NOW), bool), what
+
+
+@pytest.mark.parametrize(
+    "garbled", [{"due": 1e6}, {"age": 1e300, "due": 1e300}, {"age": 1e11, "due": 1e11}, {"slot": 2**31 - 1}]
+)
+async def test_a_gate_that_would_never_open_or_never_close_is_unreadable(garbled: dict[str, Any]) -> None:
+    """At an age of 1e300 the seconds that pass change nothing, so that nobody would be kept out any more."""
+    storage = MemoryStorage(Account(now=lambda: NOW))
+    gate = GateRow(slot=7, token="t", age=100.0, due=105.5)
+    await GateTable(storage.dispatch).create(replace(gate, **garbled))
+    with pytest.raises(UnreadableRow):
+        await GateTable(storage.dispatch).read()
 
 
 async def read_gate(table: GateTable, what: str) -> StoredGate | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from ingest_core.api import handlers as api
-from ingest_core.errors import KeyReused, StorageUnavailable, UnknownIngestion
+from ingest_core.errors import KeyReused, StorageUnavailable, UnknownIngestion, UnreadableRow
 from ingest_core.models import Item, Priority, Status
 from ingest_core.service.service import PAGE_BYTES
 from ingest_core.storage.backlog import PARTITION_KEY
@@ -126,6 +126,15 @@ async def test_a_key_means_what_was_first_posted(desk: Desk) -> None:
     with pytest.raises(KeyReused):
         await desk.post([1, 2], "LOW", key="k")
     assert len(desk.texts("ingest-low")) == 1
+
+
+async def test_a_key_whose_list_has_lost_its_ids_is_not_accepted_again(desk: Desk) -> None:
+    """It could never start."""
+    one = await desk.post([1, 2], key="k")
+    await desk.storage.ingestions.merge({"PartitionKey": str(one), "RowKey": str(one), "ids_00": b""}, etag=None)
+    with pytest.raises(UnreadableRow):
+        await desk.post([1, 2], key="k")
+    assert len(desk.texts("ingest-high")) == 1
 
 
 @pytest.mark.parametrize("lost", ["message", "backlog row", "both"])

@@ -138,3 +138,20 @@ async def test_rows_that_cannot_be_read_are_passed_over(desk: Desk) -> None:
     next(row for row in backlog if row.entity["ingestion_id"] == str(posted[2])).entity["priority"] = "x"
     del desk.account.table("ingestions")[str(posted[3]), str(posted[3])]
     assert ids(await pages(desk, limit=1)) == [posted[4], posted[0]]
+
+
+async def test_a_foreign_row_is_never_what_a_page_goes_on_behind(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor names an ingestion; the next page would be refused."""
+    monkeypatch.setattr("ingest_core.service.listing.MOST_LOOKED_AT", 2)
+    for number in range(2):
+        await desk.run(await desk.post([number]))
+        await desk.post([number])
+    for table, partition in ((desk.storage.backlog, "open"), (desk.storage.history, "9")):
+        for number in range(3):
+            await table.insert({"PartitionKey": partition, "RowKey": f"8-mine-{number}"})
+    looked = Filters(priorities=frozenset({Priority.LOW}))
+    after: str | None = ""
+    while after is not None:
+        page = await desk.service.list(looked, limit=1, after=after)
+        after = page.next_after
+        assert after is None or "mine" not in after

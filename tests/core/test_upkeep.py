@@ -663,6 +663,20 @@ async def test_an_unreadable_ingestion_is_passed_over_with_one_warning(
     assert world.queued(HIGH) == [lost.ingestion_id]
 
 
+async def test_a_list_without_its_ids_gets_no_second_message(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A tick has set its message aside in the poison queue, and would do so again after every run."""
+    (one,) = await world.posts(1)
+    world.lose(one)
+    world.edit("ingestions", (str(one.ingestion_id),) * 2, ids_00=b"")
+    with caplog.at_level(logging.WARNING):
+        await report(world)
+        await report(world)
+    assert world.queued(HIGH) == []
+    assert [record.message.partition(" reason=")[2] for record in caplog.records] == [
+        f"ingestion {one.ingestion_id}: the IDs are incomplete"
+    ]
+
+
 @pytest.mark.parametrize(
     "garbled",
     [
