@@ -6,7 +6,7 @@ import os
 import azure.functions as func
 
 from ingest_core.api import handlers as api
-from ingest_core.api.pages import BOARD, answer_page
+from ingest_core.api.pages import BOARD, DOCS, answer_page, answer_problem_type
 from ingest_core.app import App
 
 logging.getLogger("azure").setLevel(logging.ERROR)  # its warnings repeat, with a trace, what our one line says
@@ -114,6 +114,26 @@ def home(req: func.HttpRequest) -> func.HttpResponse:
 def pages(req: func.HttpRequest) -> func.HttpResponse:
     """A style or a script of the board."""
     return encoded(answer_page(req.route_params["file"], decoded(req)))
+
+
+@app.route("openapi.json", auth_level=func.AuthLevel.ANONYMOUS)
+def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    """The API as a document."""
+    from ingest_core.api.openapi import answer_openapi  # noqa: PLC0415 # a cold start need not wait for it
+
+    return encoded(answer_openapi(decoded(req)))
+
+
+@app.route("docs", auth_level=func.AuthLevel.ANONYMOUS)
+def docs(req: func.HttpRequest) -> func.HttpResponse:
+    """The same document for people."""
+    return encoded(answer_page(DOCS, decoded(req)))
+
+
+@app.route("problems/{slug}", auth_level=func.AuthLevel.ANONYMOUS)
+def problem_type(req: func.HttpRequest) -> func.HttpResponse:
+    """Lead to the explanation of a problem."""
+    return encoded(answer_problem_type(req.route_params["slug"], decoded(req)))
 
 
 @app.timer_trigger(schedule=service.schedule, arg_name="timer", use_monitor=False)

@@ -21,7 +21,7 @@ from ingest_core.api.json_body import (
     unknown_field_detail,
 )
 from ingest_core.api.problems import INVALID_KEY, Problem
-from ingest_core.api.texts import MAX_LABEL, has_only_characters
+from ingest_core.api.texts import MAX_LABEL, NO_CONTROL_CHARACTER, has_only_characters
 from ingest_core.models import IngestRequest, Priority
 
 MAX_ID = 1_000_000_007
@@ -35,15 +35,29 @@ def _readable_label(text: str) -> str:
     return text
 
 
-Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL), AfterValidator(_readable_label)]
+Label = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_LABEL, json_schema_extra={"pattern": NO_CONTROL_CHARACTER}),
+    AfterValidator(_readable_label),
+]
 
 
-class _FaultlessBody(BaseModel):
+class IngestBody(BaseModel):
+    """A list of IDs to fetch."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    ids: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(min_length=1), FailFast()]
+    ids: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_ID)]],
+        Field(
+            min_length=1,
+            description="Kept in this order; duplicates are fetched as often as they stand here.",
+            json_schema_extra={"maxItems": 100_000},  # `max_ids` is checked in place of it, so that it can be set
+        ),
+        FailFast(),
+    ]
     priority: Annotated[Priority, Field(strict=False)]
-    label: Label = ""
+    label: Label = Field("", description="A name for people.")
 
 
 class Body(BaseModel):
@@ -87,7 +101,7 @@ def _parse_faultless(body: bytes) -> IngestRequest | None:
     if quotation_marks not in (6, 10):
         return None
     try:
-        found = _FaultlessBody.model_validate_json(body)
+        found = IngestBody.model_validate_json(body)
     except ValidationError:
         return None
     if quotation_marks != (10 if found.label else 6):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ingest_core.api.messages import Answer, Request
 from ingest_core.api.negotiation import entity_tag, has_already
-from ingest_core.api.problems import UNKNOWN_PAGE, Problem, problem_answer, wrong_method
+from ingest_core.api.problems import KINDS, UNKNOWN_PAGE, Problem, problem_answer, wrong_method
 
 BOARD = "board.html"
 DOCS = "docs.html"
@@ -64,6 +64,15 @@ def answer_page(name: str, request: Request) -> Answer:
         content_type=found.content_type,
         headers={**COMMON_HEADERS, "ETag": found.etag},
     )
+
+
+def answer_problem_type(slug: str, request: Request) -> Answer:
+    """Where a type of problem is explained."""
+    if request.method.upper() not in ("GET", "HEAD"):
+        return problem_answer(wrong_method("GET, HEAD"))
+    if slug not in {kind.slug for kind in KINDS}:
+        return problem_answer(Problem(UNKNOWN_PAGE, "There is no such type of problem; /docs lists all of them."))
+    return Answer(status=303, body="", headers={"Location": f"/docs#problem-{slug}"})
 
 
 @cache

@@ -1,7 +1,7 @@
 """Every error answer (RFC 9457): what the service raises becomes a problem with a type, a title and what to do.
 
-A type is `/problems/<slug>`, which redirects to its explanation. A caller never sees a stack trace, and nothing that a
-caller sends makes a 500.
+A type is `/problems/<slug>`, which redirects to its explanation on the docs page. A caller never sees a stack trace,
+and nothing that a caller sends makes a 500.
 """
 
 import json
@@ -28,27 +28,152 @@ class Kind:
     slug: str
     status: int
     title: str
+    #: What has happened and what to do, for the docs page.
+    explanation: str
 
 
-INVALID_JSON = Kind(slug="invalid-json", status=400, title="Body is not JSON")
-INVALID_KEY = Kind(slug="idempotency-key-invalid", status=400, title="Idempotency-Key is not usable")
-UNKNOWN_INGESTION = Kind(slug="unknown-ingestion", status=404, title="Unknown ingestion")
-UNKNOWN_PAGE = Kind(slug="unknown-page", status=404, title="Unknown page")
-UNKNOWN_LANE = Kind(slug="unknown-lane", status=404, title="Unknown lane")
-WRONG_METHOD = Kind(slug="method-not-allowed", status=405, title="Method not allowed")
-ENDED = Kind(slug="ingestion-ended", status=409, title="Ingestion has ended")
-NOT_ENDED = Kind(slug="ingestion-not-ended", status=409, title="Ingestion has not ended")
-NOTHING_TO_RETRY = Kind(slug="nothing-to-retry", status=409, title="Nothing to retry")
-UNREADABLE_ROW = Kind(slug="unreadable-row", status=409, title="A stored row cannot be read")
-LENGTH_REQUIRED = Kind(slug="length-required", status=411, title="Content-Length required")
-TOO_LARGE = Kind(slug="body-too-large", status=413, title="Body too large")
-INVALID_REQUEST = Kind(slug="invalid-request", status=422, title="Request does not match the contract")
-INVALID_QUERY = Kind(slug="invalid-query", status=422, title="Query parameter is not usable")
-KEY_REUSED = Kind(slug="idempotency-key-reused", status=422, title="Idempotency-Key was used for another request")
-INTERNAL_ERROR = Kind(slug="internal-error", status=500, title="Internal error")
-STORAGE_UNAVAILABLE = Kind(slug="storage-unavailable", status=503, title="Storage cannot be reached")
-NOT_DISPATCHING = Kind(slug="not-dispatching", status=503, title="Work is not being dispatched")
-WRONG_SETTING = Kind(slug="wrong-setting", status=503, title="A setting is wrong")
+INVALID_JSON = Kind(
+    slug="invalid-json",
+    status=400,
+    title="Body is not JSON",
+    explanation="The body is empty, is not UTF-8, or is not JSON. `detail` says where. Nothing was stored.",
+)
+INVALID_KEY = Kind(
+    slug="idempotency-key-invalid",
+    status=400,
+    title="Idempotency-Key is not usable",
+    explanation="The header `Idempotency-Key` must have 1 to 255 printable ASCII characters; a UUID is a good one.",
+)
+UNKNOWN_INGESTION = Kind(
+    slug="unknown-ingestion",
+    status=404,
+    title="Unknown ingestion",
+    explanation=(
+        "There never was an ingestion with this ID, or it ended so long ago that it was deleted "
+        "(`INGEST_RETENTION_DAYS`)."
+    ),
+)
+UNKNOWN_PAGE = Kind(
+    slug="unknown-page",
+    status=404,
+    title="Unknown page",
+    explanation="The service has no page of this name. The board is at `/`, and this documentation at `/docs`.",
+)
+UNKNOWN_LANE = Kind(
+    slug="unknown-lane",
+    status=404,
+    title="Unknown lane",
+    explanation="A switch is one of `HIGH`, `MEDIUM`, `LOW` and `ALL`, in upper case.",
+)
+WRONG_METHOD = Kind(
+    slug="method-not-allowed",
+    status=405,
+    title="Method not allowed",
+    explanation="The path exists, but not with this method. The header `Allow` lists the methods that it serves.",
+)
+ENDED = Kind(
+    slug="ingestion-ended",
+    status=409,
+    title="Ingestion has ended",
+    explanation=(
+        "What has ended stays as it is. If a cancel was asked for, the priority can no longer be changed either."
+    ),
+)
+NOT_ENDED = Kind(
+    slug="ingestion-not-ended",
+    status=409,
+    title="Ingestion has not ended",
+    explanation=(
+        "Only an ingestion that is `completed`, `failed` or `cancelled` can be retried. Wait for that, or cancel it."
+    ),
+)
+NOTHING_TO_RETRY = Kind(
+    slug="nothing-to-retry",
+    status=409,
+    title="Nothing to retry",
+    explanation="Every ID of this ingestion has its data or an error that is final, so a retry would fetch nothing.",
+)
+UNREADABLE_ROW = Kind(
+    slug="unreadable-row",
+    status=409,
+    title="A stored row cannot be read",
+    explanation=(
+        "A row in storage was edited by hand, or was written by another version of the service. Work goes "
+        "on with everything else. An operator can repair or delete the row."
+    ),
+)
+LENGTH_REQUIRED = Kind(
+    slug="length-required",
+    status=411,
+    title="Content-Length required",
+    explanation="The Functions host does not hand on a body that is sent in chunks. Send a `Content-Length`.",
+)
+TOO_LARGE = Kind(
+    slug="body-too-large",
+    status=413,
+    title="Body too large",
+    explanation="A body has at most 4 MiB. Split the list into several requests.",
+)
+INVALID_REQUEST = Kind(
+    slug="invalid-request",
+    status=422,
+    title="Request does not match the contract",
+    explanation=(
+        "The body is JSON, but its fields are not what the operation takes. `errors` lists at most 20 "
+        "places, each as a JSON pointer with what must be there. Nothing was stored."
+    ),
+)
+INVALID_QUERY = Kind(
+    slug="invalid-query",
+    status=422,
+    title="Query parameter is not usable",
+    explanation=(
+        "A query parameter is unknown, empty, given twice, or out of range. A `cursor` is only good "
+        "together with the filters for which it was made."
+    ),
+)
+KEY_REUSED = Kind(
+    slug="idempotency-key-reused",
+    status=422,
+    title="Idempotency-Key was used for another request",
+    explanation=(
+        "An earlier request with this key had other `ids`, another `priority` or another `label`. Send the "
+        "same values again, or choose a new key."
+    ),
+)
+INTERNAL_ERROR = Kind(
+    slug="internal-error",
+    status=500,
+    title="Internal error",
+    explanation="The service has a defect. Its log has the details. Report it to whoever operates the service.",
+)
+STORAGE_UNAVAILABLE = Kind(
+    slug="storage-unavailable",
+    status=503,
+    title="Storage cannot be reached",
+    explanation=(
+        "Storage did not answer in time. Try again after `Retry-After` seconds. What was asked for may have "
+        "been done all the same: repeat a `POST /ingest` with the same `Idempotency-Key`."
+    ),
+)
+NOT_DISPATCHING = Kind(
+    slug="not-dispatching",
+    status=503,
+    title="Work is not being dispatched",
+    explanation=(
+        "Storage answers and work waits, but nothing starts it. An operator should look at the dispatch "
+        "timer and the last lines of the log."
+    ),
+)
+WRONG_SETTING = Kind(
+    slug="wrong-setting",
+    status=503,
+    title="A setting is wrong",
+    explanation=(
+        "An app setting is missing or wrong. `detail` and the log name each one. The service does nothing "
+        "until they are right."
+    ),
+)
 
 KINDS = tuple(value for value in vars().values() if isinstance(value, Kind))
 """All types of problems, by status."""

@@ -5,6 +5,9 @@ import unicodedata
 MAX_LABEL = 100
 MAX_REASON = 200
 
+NO_CONTROL_CHARACTER = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+"""The rule of `has_only_characters` as the OpenAPI document writes it; surrogates are no characters there anyway."""
+
 
 def has_only_characters(text: str) -> bool:
     """Whether a text has neither a control character nor half of a surrogate pair, which no storage takes."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from ingest_core.api.openapi import document
+from ingest_core.api.problems import KINDS
 from tests.board.conftest import Open
 from tests.board.world import World
 
@@ -71,6 +73,18 @@ def test_operations_schemas_and_problems_are_shown(world: World, open_page: Open
     expect(page.locator("#schema-IngestRequest")).to_contain_text("list of integer")
     expect(page.locator("#schema-IngestRequest")).to_contain_text("string or null")
     expect(page.locator("#problem-invalid-request:target")).to_contain_text("422 Wrong")
+
+
+def test_the_real_document_is_shown_whole(world: World, open_page: Open) -> None:
+    """Every link of the contents leads somewhere, and every problem is explained."""
+    world.openapi = document()
+    page = open_page("/docs")
+    expect(page.locator(".problem-type > p:last-child")).to_have_count(len(KINDS))
+    assert page.locator(".problem-type > p:nth-of-type(2)").count() == len(KINDS)
+    operations = [name for item in document()["paths"].values() for name in item if name != "parameters"]
+    assert page.locator(".operation").count() == len(operations)
+    dead = "links => links.filter(link => !document.getElementById(link.hash.slice(1))).map(link => link.hash)"
+    assert page.locator("#contents a, .schema a").evaluate_all(dead) == []
 
 
 def test_a_command_can_be_copied(world: World, open_page: Open) -> None:

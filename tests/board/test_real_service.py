@@ -1,5 +1,6 @@
 """The board in front of the real service: the emulator, Azurite, and an external API that misbehaves on demand."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +64,16 @@ def _submit(page: Page, ids: str, *, lane: str, label: str) -> None:
 
 def _ids(first: int, count: int) -> str:
     return "\n".join(str(first + place) for place in range(count))
+
+
+def test_the_board_leads_to_the_docs_and_a_problem_to_its_explanation(open_page: Open) -> None:
+    """The address of a problem's type is where it is explained."""
+    page = open_page()
+    page.get_by_role("link", name="API").click()
+    expect(page.locator("#operation-ingest")).to_contain_text("POST /ingest")
+    page = open_page("/problems/unknown-ingestion")
+    expect(page).to_have_url(re.compile("/docs#problem-unknown-ingestion$"))
+    expect(page.locator(":target")).to_contain_text("404 Unknown ingestion")
 
 
 def test_a_list_is_submitted_and_watched_to_its_end(open_page: Open) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 import function_app
 
+OPEN = ("health", "home", "pages", "openapi", "docs", "problem_type")
+
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -40,6 +42,9 @@ def test_every_function_has_its_route(module: ModuleType) -> None:
         "health": "health",
         "home": "/",
         "pages": "pages/{file}",
+        "openapi": "openapi.json",
+        "docs": "docs",
+        "problem_type": "problems/{slug}",
     }
 
 
@@ -56,7 +61,7 @@ def test_only_health_and_the_pages_are_open_to_everybody(module: ModuleType) -> 
         for name, trigger in bindings(module).items()
         if "authLevel" in trigger
     }
-    assert {levels.pop(name) for name in ("health", "home", "pages")} == {"anonymous"}
+    assert {levels.pop(name) for name in OPEN} == {"anonymous"}
     assert set(levels.values()) == {"function"}
 
 
@@ -96,4 +101,4 @@ def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPa
     """The host would answer 404 to everything."""
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
     monkeypatch.setenv("INGEST_INTERVAL_SECONDS", "x")
-    assert len(bindings(reload(function_app))) == 15
+    assert len(bindings(reload(function_app))) == 18

@@ -22,10 +22,26 @@ from ingest_core.storage.history import History
 from ingest_core.storage.ingestions import Ingestions
 from ingest_core.storage.lanes import Lanes
 from ingest_core.storage.memory import Account, MemoryStorage
+from tests.support.document import check_answer
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 INTERVAL = 5.0
 LEASE = 20.0
+
+TEMPLATES = {
+    api.ingest: "/ingest",
+    api.status: "/status/{ingestion_id}",
+    api.batches: "/status/{ingestion_id}/batches",
+    api.results: "/results/{ingestion_id}",
+    api.ingestions: "/ingestions",
+    api.ingestion: "/ingestions/{ingestion_id}",
+    api.cancel: "/ingestions/{ingestion_id}/cancel",
+    api.retry: "/ingestions/{ingestion_id}/retry",
+    api.lanes: "/lanes",
+    api.pause: "/lanes/{switch}/pause",
+    api.health: "/health",
+}
+"""The path that each handler serves."""
 
 
 class HandClock:
@@ -120,7 +136,10 @@ class Desk:
         headers: dict[str, str] | None = None,
         **path: object,
     ) -> Told:
-        """Send a request, with a body as bytes or as what becomes JSON; every answer but a 304 ends with a newline."""
+        """Send a request, with a body as bytes or as what becomes JSON; the answer must be as documented.
+
+        Every answer but a 304 ends with a newline.
+        """
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         request = Request(
             method=method,
@@ -129,7 +148,10 @@ class Desk:
             path={name: str(value) for name, value in path.items()},
             body=data,
         )
-        return _told(await api.respond(self.context, handler, request))
+        told = _told(await api.respond(self.context, handler, request))
+        if handler in TEMPLATES:
+            check_answer(TEMPLATES[handler], method, status=told.status, headers=told.headers, body=told.text)
+        return told
 
     async def post(
         self, ids: Sequence[int], priority: str = "HIGH", *, label: str = "", key: str | None = None

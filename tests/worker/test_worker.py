@@ -20,8 +20,8 @@ def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> N
     with azurite(tmp_path) as storage:
         lines = run(storage)
     assert lines[0]["indexed"] == [
-        "batches", "cancel", "dispatch", "health", "home", "ingest", "ingestion", "ingestions", "lanes", "pages",
-        "pause", "results", "retry", "status", "upkeep",
+        "batches", "cancel", "dispatch", "docs", "health", "home", "ingest", "ingestion", "ingestions", "lanes",
+        "openapi", "pages", "pause", "problem_type", "results", "retry", "status", "upkeep",
     ]  # fmt: skip
     invoked = lines[1:]
     assert {line["function"] for line in invoked} == set(lines[0]["indexed"])
@@ -32,7 +32,8 @@ def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> N
     assert [batch["ids"] for batch in json.loads(answers["batches"]["body"])["batches"]] == [[1, 2, 3], [4]]
     assert [json.loads(line)["id"] for line in answers["results"]["body"].splitlines()] == [1, 2, 3, 4]
     assert {answers[name]["status"] for name in ("retry", "cancel")} == {"409"}
-    working = ("ingestion", "ingestions", "lanes", "pause", "health", "home", "pages")
+    assert answers["problem_type"]["status"] == "303"
+    working = ("ingestion", "ingestions", "lanes", "pause", "health", "home", "pages", "openapi", "docs")
     assert {answers[name]["status"] for name in working} == {"200"}
 
 

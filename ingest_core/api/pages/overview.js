@@ -125,7 +125,7 @@ export function createOverview(context, query) {
   const paused = el("p", { class: "notice", hidden: true });
   const throttled = el("p", { class: "notice", hidden: true });
   const empty = el("p", { class: "empty", hidden: true }, "Nothing waits. ", el("a", { href: "#/new" }, "Submit a list of IDs"),
-    ", or send one with POST /ingest.");
+    ", or send one with ", el("a", { href: "/docs#operation-ingest" }, "POST /ingest"), ".");
   const all = pauseButton("ALL", context);
   let state = null;
 
