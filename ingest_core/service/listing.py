@@ -61,7 +61,9 @@ class Listing:
         """
         found: list[tuple[str, Listed]] = []
         looked_at, key = 0, after
-        async with aclosing(self._rows(filters, after)) as rows:
+        # With filters nobody knows how many rows a page takes; without, the rest of a longer page would be thrown away.
+        page_size = MOST_LOOKED_AT if filters != Filters() else limit + 1
+        async with aclosing(self._rows(filters, after, page_size)) as rows:
             while len(found) <= limit and looked_at < MOST_LOOKED_AT:
                 count = min(READ_TOGETHER, limit + 1 - len(found), MOST_LOOKED_AT - looked_at)
                 group = [row async for row in _first(rows, count)]
@@ -72,7 +74,7 @@ class Listing:
                     return _page(found, limit, None)
         return _page(found, limit, key)
 
-    async def _rows(self, filters: Filters, after: str) -> AsyncGenerator[Row, None]:
+    async def _rows(self, filters: Filters, after: str, page_size: int) -> AsyncGenerator[Row, None]:
         """The rows of both tables, newest first, each ingestion once."""
         is_open_wanted = not filters.statuses or filters.statuses - _FINAL
         opened: Iterator[Row] = iter(())
@@ -81,7 +83,7 @@ class Listing:
                 ours = (row async for row in backlog if ingestion_id_in(_key(row)))  # no cursor names a foreign row
                 opened = iter([row async for row in _first(ours, MOST_LOOKED_AT)])
         next_open = next(opened, None)
-        async with aclosing(self._history.rows(after=after)) as history:  # type: ignore[type-var] # as above
+        async with aclosing(self._history.rows(after=after, page_size=page_size)) as history:  # type: ignore[type-var] # as above
             async for closed in history:
                 while next_open is not None and _key(next_open) < _key(closed):
                     yield next_open

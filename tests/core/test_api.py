@@ -1,10 +1,12 @@
 """Tests of the answers: their JSON shapes, their headers, and what each call costs in storage calls."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from devtools.azurite import ROOT
 from ingest_core.api import handlers as api
 from ingest_core.api.handlers import Handler
 from ingest_core.models import Status
@@ -302,33 +304,53 @@ async def test_pausing_and_resuming_answer_with_the_lanes(desk: Desk) -> None:
 # Costs ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("handler", "method", "body", "expected"),
-    [
-        (api.ingest, "POST", {"ids": [3], "priority": "LOW"}, {"table.insert": 2, "queue.put": 1}),
-        (api.ingestion, "GET", None, {"table.get": 3, "table.query": 1}),
-        (api.ingestion, "PATCH", {"priority": "LOW"},
-         {"table.merge": 3, "queue.put": 1, "table.get": 5, "table.query": 1}),
-        (api.cancel, "POST", None, {"table.get": 1, "table.merge": 1, "table.replace": 1, "table.delete": 1}),
-        (api.status, "GET", None, {"table.get": 1}),
-        (api.batches, "GET", None, {"table.get": 1}),
-        (api.results, "GET", None, {"table.get": 1}),
-        (api.ingestions, "GET", None, {"table.query": 3, "table.get": 4}),
-        (api.lanes, "GET", None, {"table.query": 1, "table.get": 2}),
-        (api.pause, "PUT", None, {"table.insert": 1, "table.merge": 1, "table.query": 1, "table.get": 3}),
-        (api.pause, "DELETE", None, {"table.insert": 1, "table.merge": 1, "table.query": 1, "table.get": 2}),
-    ],
-)  # fmt: skip
-async def test_what_a_call_costs(
-    desk: Desk, handler: Handler, method: str, body: object, expected: dict[str, int]
-) -> None:
+COSTS = {
+    "POST /ingest": (api.ingest, {"ids": [3], "priority": "LOW"}, {"table.insert": 2, "queue.put": 1}),
+    "GET /status/{id}": (api.status, None, {"table.get": 1}),
+    "GET /status/{id}/batches": (api.batches, None, {"table.get": 1}),
+    "GET /results/{id}": (api.results, None, {"table.get": 1}),
+    "GET /ingestions/{id}": (api.ingestion, None, {"table.get": 3, "table.query": 1}),
+    "GET /ingestions": (api.ingestions, None, {"table.query": 3, "table.get": 4}),
+    "GET /lanes": (api.lanes, None, {"table.query": 1, "table.get": 2}),
+    "PATCH /ingestions/{id}": (
+        api.ingestion, {"priority": "LOW"}, {"table.merge": 3, "queue.put": 1, "table.get": 5, "table.query": 1},
+    ),
+    "POST /ingestions/{id}/cancel": (
+        api.cancel, None, {"table.get": 1, "table.merge": 1, "table.replace": 1, "table.delete": 1},
+    ),
+    "POST /ingestions/{id}/retry": (
+        api.retry, None, {"table.get": 3, "table.query": 4, "table.insert": 2, "queue.put": 1, "table.merge": 1},
+    ),
+    "PUT /lanes/LOW/pause": (
+        api.pause, None, {"table.insert": 1, "table.merge": 1, "table.query": 1, "table.get": 3},
+    ),
+    "DELETE /lanes/LOW/pause": (
+        api.pause, None, {"table.insert": 1, "table.merge": 1, "table.query": 1, "table.get": 2},
+    ),
+    "GET /health": (api.health, None, {"table.get": 1, "queue.peek": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTS)
+async def test_what_a_call_costs(desk: Desk, name: str) -> None:
     """With two lists waiting in one lane, and nothing kept from a call before."""
+    handler, body, expected = COSTS[name]
     one = await desk.post([1])
     await desk.post([2])
+    if "retry" in name:
+        one = await desk.post([3])
+        await desk.run(one, status=Status.FAILED)
     desk.calls.clear()
-    answer = await desk.call(handler, method, body=body, ingestion_id=one, switch="HIGH")
+    answer = await desk.call(handler, name.partition(" ")[0], body=body, ingestion_id=one, switch="LOW")
     assert answer.status in (200, 202)
     assert {call: desk.calls.count(call) for call in desk.calls} == expected
+
+
+def test_the_readme_says_what_a_call_costs() -> None:
+    """The same numbers, for every call."""
+    paragraph = (ROOT / "README.md").read_text().partition("What a request costs")[2].partition("\n\n")[0]
+    shown = dict(re.findall(r"`([A-Z]+ /[^`]*)`\s+(\d+)", paragraph))
+    assert shown == {name: str(sum(expected.values())) for name, (_, _, expected) in COSTS.items()}
 
 
 async def test_what_was_seen_is_kept_for_a_second(desk: Desk) -> None:

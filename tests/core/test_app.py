@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.azurite import Azurite
 from devtools.ports import free_ports
 from ingest_core.api import handlers as api
 from ingest_core.api.messages import Answer, Request
@@ -19,6 +20,7 @@ from ingest_core.service.state import read_state
 from ingest_core.settings import Settings
 from ingest_core.source.simulated import SimulatedSource
 from ingest_core.storage.memory import Account, MemoryStorage
+from tests.support.emptied import empty
 
 BODY = b'{"ids": [1, 2, 3, 4], "priority": "HIGH"}'
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +109,64 @@ async def test_the_state_has_the_fields_that_the_alerts_read() -> None:
     assert [field.split("=")[0] for field in state.split()] == [field.split("=")[0] for field in shown[1].split()]
     assert "waiting_batches=2" in state
     assert "paused=none throttled=none" in state
+
+
+async def test_polls_and_idle_ticks_say_nothing_but_the_state_once_a_minute(
+    storage_emulator: Azurite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the log is full of nothing, and alerts cannot tell silence from idleness."""
+    empty(storage_emulator.connection_string)
+    app = App({"AzureWebJobsStorage": storage_emulator.connection_string, "INGEST_INTERVAL_SECONDS": "0.1"})
+    with caplog.at_level(logging.INFO, "ingest_core"):
+        for handler in (api.health, api.lanes, api.ingestions):
+            assert (await app.handle(handler, Request(url="http://localhost/"))).status == 200
+        for _ in range(3):
+            await app.tick()
+        monkeypatch.setattr("ingest_core.app.STATE_SECONDS", 0.0)
+        await app.tick()
+    await app.close()
+    assert [message.split()[0] for message in caplog.messages] == [
+        "service.assembled",
+        "service.state",
+        "service.state",
+    ]
+
+
+def events_in_the_code() -> set[str]:
+    """The first words of all lines that are logged."""
+    source = "".join(path.read_text() for path in (ROOT / "ingest_core").rglob("*.py"))
+    calls = re.findall(
+        r'(?:log\.\w+\(\s*(?:line\.level, )?|text = |text=|_until_done\([^"]*)f?"([a-z]+\.[^ :"]+)', source
+    )
+    lines = " ".join(calls).replace("lane.%s", "lane.paused lane.resumed")
+    return set(lines.replace("ingestion.{ingestion.status}", "ingestion.completed ingestion.failed").split())
+
+
+def events_in(text: str) -> set[str]:
+    """The events that a page names in backquotes, where `.failed` stands behind the event before it."""
+    found: set[str] = set()
+    prefix = ""
+    for group, name in re.findall(r"`([a-z]*)\.([a-z_]+)(?= |`)", text):
+        prefix = group or prefix
+        found.add(f"{prefix}.{name}")
+    return found
+
+
+def test_the_readme_lists_the_events_that_are_logged() -> None:
+    """All of them, and no other."""
+    section = (ROOT / "README.md").read_text().partition("## What the log says")[2].partition("\n## ")[0]
+    assert events_in(section) == events_in_the_code()
+
+
+def test_the_operations_page_names_only_events_that_are_logged() -> None:
+    """In its text and in its queries."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    queried = set(re.findall(r'startswith "([a-z]+\.[a-z_]+)', page))
+    known = events_in_the_code()
+    assert queried <= known
+    assert {
+        event for event in events_in(page) if event.partition(".")[0] in {one.partition(".")[0] for one in known}
+    } <= known
 
 
 class WindowsEnvironment(UserDict[str, str]):

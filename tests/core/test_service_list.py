@@ -1,6 +1,7 @@
 """Tests of the list: newest first, each once, while ingestions arrive and end."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -56,17 +57,53 @@ async def test_an_empty_list_has_one_empty_page(desk: Desk) -> None:
     assert await pages(desk) == [[]]
 
 
-async def test_a_page_costs_what_is_on_it(desk: Desk) -> None:
-    """A query of each table and the open ones' rows, however long the history is."""
-    for number in range(120):
+def page_sizes(desk: Desk) -> list[int]:
+    """How many rows each query of the two tables asks for in a page, from now on."""
+    sizes: list[int] = []
+    for table in (desk.storage.backlog, desk.storage.history):
+        query = table.query
+
+        def noted(
+            *args: Any, query: Callable[..., Any] = query, page_size: int = 1000, **options: Any
+        ) -> Any:  # as it is
+            sizes.append(page_size)
+            return query(*args, page_size=page_size, **options)
+
+        object.__setattr__(table, "query", noted)
+    return sizes
+
+
+@pytest.mark.parametrize("closed", [30, 300])
+async def test_a_page_costs_what_is_on_it(desk: Desk, closed: int) -> None:
+    """A query of each table and the open ones' rows, on any page, however long the history is."""
+    for number in range(closed):
         await desk.run(await desk.post([number]))
     for number in range(12):
         await desk.post([number])
-    desk.calls.clear()
-    page = await desk.service.list(Filters(), limit=20)
-    assert len(page.found) == 20
-    assert desk.calls.count("table.query") == 2
-    assert desk.calls.count("table.get") == 12
+    sizes = page_sizes(desk)
+    after: str | None = ""
+    for opened in (12, 0):
+        desk.calls.clear()
+        assert after is not None
+        page = await desk.service.list(Filters(), limit=20, after=after)
+        after = page.next_after
+        assert len(page.found) == 20
+        assert (desk.calls.count("table.query"), desk.calls.count("table.get"), len(desk.calls)) == (
+            2,
+            opened,
+            2 + opened,
+        )
+    assert sizes == [1000, 21, 1000, 21]  # of the history, no more rows than can be shown
+
+
+async def test_no_page_of_a_query_has_more_rows_than_storage_gives(desk: Desk) -> None:
+    """A thousand; with filters as many are looked at, whatever is asked for."""
+    await desk.run(await desk.post([1]))
+    sizes = page_sizes(desk)
+    for filters in (Filters(), Filters(priorities=frozenset({Priority.LOW}))):
+        await desk.service.list(filters, limit=100)
+        await desk.service.overview()
+    assert set(sizes) == {101, 1000}
 
 
 async def test_nothing_is_skipped_or_shown_twice_while_ingestions_end_and_arrive(desk: Desk) -> None:
