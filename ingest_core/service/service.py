@@ -233,7 +233,10 @@ class Service:
             await self._gate_table.set_pause(switch, pause, gate=first_gate_row(self._interval))
         finally:
             self._overviews.drop()
-        log.info("lane.%s lane=%s", "paused" if pause else "resumed", switch)
+        if pause:
+            log.info("lane.paused lane=%s until=%s", switch, pause.until.isoformat() if pause.until else "none")
+        else:
+            log.info("lane.resumed lane=%s", switch)
 
     async def _change(
         self, ingestion_id: UUID, change: Callable[[Ingestion], Ingestion | None]

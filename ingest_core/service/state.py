@@ -1,6 +1,6 @@
 """The line `service.state` that the service logs once a minute while it ticks: alerts and people read it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,11 +42,11 @@ async def read_state(stores: Stores, clock: Clock, *, running: int) -> ServiceSt
     rows = await stores.backlog.everything()
     gate = await _gate(stores)
     now = clock.now()
-    waits = {lane: await _oldest_wait(stores, (row for row in rows if row.priority is lane), now) for lane in Priority}
+    lanes = {lane: await _lane(stores, [row for row in rows if row.priority is lane], now) for lane in Priority}
     throttled = estimated_throttle_seconds(gate.gate, seconds_old=_age(gate, now)) if gate else 0.0
     return ServiceState(
-        wait_seconds=waits,
-        waiting_batches=sum(row.batches_left for row in rows),
+        wait_seconds={lane: wait for lane, (wait, _) in lanes.items()},
+        waiting_batches=sum(batches for _, batches in lanes.values()),
         running=running,
         poison_messages=await stores.lanes.poisoned(),
         paused=tuple(switch for switch in map(str, SWITCHES) if gate and gate.pause(switch, now)),
@@ -65,13 +65,18 @@ def _age(gate: StoredGate, now: datetime) -> float:
     return max(0.0, (now - gate.written_at).total_seconds())
 
 
-async def _oldest_wait(stores: Stores, rows: Iterable[OpenIngestion], now: datetime) -> int:
-    """For how many seconds the oldest list of a lane that was never started has waited."""
-    for _, row in zip(range(MAX_ROWS_READ), rows, strict=False):
+async def _lane(stores: Stores, rows: Sequence[OpenIngestion], now: datetime) -> tuple[int, int]:
+    """For how many seconds the oldest list of a lane that was never started has waited; how many batches wait in all.
+
+    What was started is read for what is left of it; behind the first list that was not, the backlog rows say it.
+    """
+    batches = sum(row.batches_left for row in rows)
+    for row in rows[:MAX_ROWS_READ]:
         try:
             ingestion = (await stores.ingestions.read(row.ingestion_id)).value
         except (NotFound, UnreadableRow):
             continue
+        batches += ingestion.batches_to_start - row.batches_left
         if not ingestion.started_batches and not ingestion.has_ended:
-            return max(0, round((now - row.queued_at).total_seconds()))
-    return 0
+            return max(0, round((now - row.queued_at).total_seconds())), batches
+    return 0, batches
