@@ -72,6 +72,8 @@ class Schedule:
             if hour < earliest.hour:
                 continue
             for minute in minutes:
+                if hour == earliest.hour and minute < earliest.minute:
+                    continue
                 for second in seconds:
                     moment = time(hour, minute, second)
                     if moment >= earliest:

@@ -34,7 +34,7 @@ def test_each_field_is_judged_as_the_host_judges_it(count: int, place: int) -> N
 
 
 def gap_of_the_host(expression: str) -> int:
-    """The longest time between two occurrences of a day, as the emulated host finds them."""
+    """The longest time between two occurrences of a day, as the emulated host computes them."""
     schedule = parse(expression, {})
     start = datetime(2026, 1, 5, tzinfo=UTC)
     moment = schedule.next(start - timedelta(seconds=1))
