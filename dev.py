@@ -10,7 +10,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 - this line is for old interpreters
     sys.exit("Python 3.11 or newer is needed, this is {}.{}: run python3.11 dev.py".format(*sys.version_info))
 
-# PYTHONSAFEPATH leaves this folder out, and a folder in PYTHONPATH must not come before it.
+# With PYTHONSAFEPATH this folder would be missing, and the folders in PYTHONPATH must not come before it.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - an old Python has no pathlib
 
 from devtools.cli import main

@@ -1,7 +1,7 @@
-"""Azurite, the storage emulator: one way to start it, for `dev.py start`, the tests, the benchmarks and the soak.
+"""Starts Azurite, the storage emulator, for `dev.py start`, the tests, the benchmarks and the soak.
 
-It lives as long as somebody holds the other end of its standard input (see keep_with_parent.cjs), and then ends in
-order: everything that it has acknowledged is on disk afterwards. A killed one loses its last seconds.
+Azurite runs as long as any process has the other end of its standard input open (see keep_with_parent.cjs). Then it
+shuts down and writes everything that it has acknowledged to disk. If it is killed, the last seconds are lost.
 """
 
 import shutil
@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path("node_modules", "azurite", "dist", "src", "azurite.js")
 SERVICES = ("Blob", "Queue", "Table")
 ACCOUNT = "devstoreaccount1"
-# Every storage emulator's account key; Microsoft's documentation of Azurite prints it.
+# The account key of every storage emulator, as published in Microsoft's documentation of Azurite.
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 def connection_string(blob_queue_table: Sequence[int]) -> str:
-    """What the app is to use as `AzureWebJobsStorage`."""
+    """The value of `AzureWebJobsStorage` for an Azurite on these ports."""
     endpoints = "".join(
         f"{service}Endpoint=http://{ports.LOOPBACK}:{port}/{ACCOUNT};"
         for service, port in zip(SERVICES, blob_queue_table, strict=True)
@@ -35,9 +35,9 @@ def connection_string(blob_queue_table: Sequence[int]) -> str:
 class Azurite:
     """An Azurite that keeps its ports and its data when it is stopped and started again.
 
-    `ports` are those of blob, queue and table storage (free ones when left out), `accounts` other accounts than the
-    usual one (`name:key;…`), `keep_open` the descriptors that it inherits. It is sent `parting` when the thread that
-    started it ends.
+    `blob_queue_table` are the ports of the three services (free ports if left out). `accounts` replaces the usual
+    account (`name:key;…`). Azurite inherits the descriptors in `keep_open`, and it gets `parent_death_signal` when the
+    thread that started it ends.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Azurite:
         root: Path = ROOT,
         node: str = "node",
         keep_open: Sequence[int] = (),
-        parting: signal.Signals | None = signal.SIGKILL,
+        parent_death_signal: signal.Signals | None = signal.SIGKILL,
     ) -> None:
         self.data = data
         self.log = log
@@ -60,17 +60,17 @@ class Azurite:
         self._root = root
         self._node = node
         self._keep_open = keep_open
-        self._parting = parting
+        self._parting = parent_death_signal
 
     @property
     def connection_string(self) -> str:
-        """For this instance and its usual account."""
+        """The connection string of this instance, for its usual account."""
         return connection_string(self.ports)
 
     def launch(self) -> Child:
         """Start it, without waiting."""
         self.data.mkdir(parents=True, exist_ok=True)
-        self.log.write_bytes(b"")  # the log of this run: `is_listening` reads it
+        self.log.write_bytes(b"")  # `is_listening` must not read the lines of an earlier run
         self.child = Child(
             self._command(),
             log=self.log,
@@ -78,7 +78,7 @@ class Azurite:
             env={"AZURITE_ACCOUNTS": self._accounts} if self._accounts else {},
             stdin=subprocess.PIPE,
             keep_open=self._keep_open,
-            parting=self._parting,
+            parent_death_signal=self._parting,
         )
         return self.child
 
@@ -90,43 +90,39 @@ class Azurite:
             raise AssertionError(child.output())
 
     def is_listening(self) -> bool:
-        """Whether all three services say so: on its ports, another program might answer."""
-        return self.has_said("successfully listening") == len(SERVICES)
+        """Whether all three services log that they listen. A connection proves nothing: another program may answer."""
+        return self._count_in_log("successfully listening") == len(SERVICES)
 
     def has_lost_its_ports(self) -> bool:
-        """Whether another program took one of them between the choice and the use."""
-        return not self.is_running() and self.has_said("EADDRINUSE") > 0
+        """Whether another program took a port after it was chosen and before Azurite could listen on it."""
+        return not self.is_running() and self._count_in_log("EADDRINUSE") > 0
 
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
         return self.child is not None and self.child.running()
 
-    def has_said(self, text: str) -> int:
-        """How often its log has the text."""
-        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
-
-    def lifeline(self) -> int:
-        """A descriptor for others to inherit: Azurite lives until everybody who holds it has ended."""
+    def keep_alive_descriptor(self) -> int:
+        """A descriptor for other processes to inherit. Azurite runs until all of them have ended."""
         if self.child is None or self.child.popen.stdin is None:
             raise AssertionError("Azurite has not been started")
         return self.child.popen.stdin.fileno()
 
     def stop(self, seconds: float = 60) -> None:
-        """End it in order, however long it writes. TimeoutExpired if it still writes then."""
+        """Shut it down and wait until it has written its data; TimeoutExpired if that takes longer than `seconds`."""
         if self.child is None:
             return
         if sys.platform == "win32":
-            self._let_go()
+            self._close_stdin()
         else:
             self.child.signal(signal.SIGTERM)
         self.child.wait(seconds)
-        self._let_go()
+        self._close_stdin()
 
     def kill(self) -> None:
-        """SIGKILL: the last seconds are lost."""
+        """Kill it. What it acknowledged in the last seconds is lost."""
         if self.child is not None:
             self.child.kill()
-            self._let_go()
+            self._close_stdin()
 
     def freeze(self) -> None:
         """Suspend it: it accepts connections and does not answer."""
@@ -134,24 +130,26 @@ class Azurite:
             self.child.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it after `freeze`."""
         if self.child is not None:
             self.child.signal(signal.SIGCONT)
 
     def copy_data(self, to: Path) -> None:
-        """Keep what it has on disk; it must be stopped."""
+        """Copy its files to another folder; it must be stopped."""
         shutil.copytree(self.data, to)
 
     def roll_back(self, service: str, copy: Path) -> None:
-        """Put back what one of its services (`queue`, `table`) had on disk then; it must be stopped."""
+        """Restore the files of one service (`queue`, `table`) from a copy; it must be stopped."""
         for new in self.data.glob(f"*{service}*"):
             shutil.rmtree(new) if new.is_dir() else new.unlink()
         for old in copy.glob(f"*{service}*"):
             target = self.data / old.name
             shutil.copytree(old, target) if old.is_dir() else shutil.copy(old, target)
 
-    def _let_go(self) -> None:
-        """Close this end of its standard input."""
+    def _count_in_log(self, text: str) -> int:
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
+
+    def _close_stdin(self) -> None:
         if self.child is not None and self.child.popen.stdin is not None:
             self.child.popen.stdin.close()
 
@@ -167,9 +165,9 @@ class Azurite:
 @contextmanager
 def azurite(folder: Path, *, accounts: str = "") -> Iterator[Azurite]:
     """A running Azurite for a test, on free ports, with its data and its log below `folder`."""
-    one = Azurite(folder / "data", log=folder / "azurite.log", accounts=accounts)
+    server = Azurite(folder / "data", log=folder / "azurite.log", accounts=accounts)
     try:
-        one.start()
-        yield one
+        server.start()
+        yield server
     finally:
-        one.kill()
+        server.kill()

@@ -1,4 +1,4 @@
-"""The browser that the board's tests and pictures use: Chromium, or Google Chrome, from PATH."""
+"""Finds the browser for the board's tests and pictures: Chromium or Google Chrome on PATH."""
 
 import shutil
 
@@ -7,5 +7,5 @@ HOW_TO_INSTALL = "Debian, Ubuntu: apt install chromium"
 
 
 def find_browser() -> str | None:
-    """Its path, or None where there is none."""
+    """The browser's path, or None if there is no browser."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -1,4 +1,4 @@
-"""`dev.py test`: every check runs, also after one that failed, and one line at the end says how it went."""
+"""`dev.py test` runs every check, even if an earlier check has failed, and prints the result in its last line."""
 
 import argparse
 import time
@@ -10,16 +10,16 @@ from devtools.packages import TEST
 from devtools.processes import foreground, run
 from devtools.workspace import Workspace, prepare
 
-SHOW = ("-p", "devtools.progress", "-o", "console_output_style=classic")
+PROGRESS_OPTIONS = ("-p", "devtools.progress", "-o", "console_output_style=classic")
 WHOLE_SUITE = (
-    # Most tests wait for slots, so two cores carry three at a time; a module's tests share their host.
-    (*SHOW, "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
-    (*SHOW, "-m", "alone"),
+    # Most tests wait for slots, so two cores can run three at a time. A module stays in one worker to share its host.
+    (*PROGRESS_OPTIONS, "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
+    (*PROGRESS_OPTIONS, "-m", "alone"),
 )
 
 
 def check(root: Path, words: list[str]) -> int:
-    """Lint, formatting, types, import direction and tests. Exit code 0 when all are in order."""
+    """Check lint, formatting, types, import direction and tests. The exit code is 0 if all of them pass."""
     parser = argparse.ArgumentParser(
         prog="dev.py test",
         description="Lint, format, types, import direction, and the tests.",
@@ -56,7 +56,7 @@ def _static_checks(workspace: Workspace) -> list[tuple[str, list[str]]]:
 
 
 def _passes(name: str, command: list[str], workspace: Workspace) -> bool:
-    """Run one check; only one that finds something shows its output."""
+    """Run one check; show its output only if it fails."""
     say(f"{name} ... ", end="")
     began = time.monotonic()
     done = run(command, cwd=workspace.root, env=workspace.environment())

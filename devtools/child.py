@@ -1,4 +1,4 @@
-"""A child process with its output in a file, for tests, benchmarks and the soak."""
+"""A child process that writes its output to a file, for tests, benchmarks and the soak."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from devtools.environment import trusted
+from devtools.environment import inheritable
 from devtools.processes import spawn
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
-    """Poll until the condition holds; AssertionError with `what` after that many seconds."""
+    """Poll until the condition is true; AssertionError with the text `what` if that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -22,9 +22,9 @@ def wait_until(condition: Callable[[], object], *, seconds: float, what: str) ->
 
 
 class Child:
-    """A process in a group of its own. It is killed when the thread that started it ends (on Linux).
+    """A process in its own process group. On Linux it is killed when the thread that started it ends.
 
-    It gets the variables that may be inherited, and `env` on top of them.
+    Its environment is what may be inherited (see environment.py), with `env` added.
     """
 
     def __init__(
@@ -36,24 +36,24 @@ class Child:
         env: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
         keep_open: Sequence[int] = (),
-        parting: signal.Signals | None = signal.SIGKILL,
+        parent_death_signal: signal.Signals | None = signal.SIGKILL,
     ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.popen = spawn(
                 command,
                 cwd=cwd,
-                env={**trusted(os.environ), **(env or {})},
+                env={**inheritable(os.environ), **(env or {})},
                 stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 keep_open=keep_open,
-                parting=parting,
+                parent_death_signal=parent_death_signal,
             )
         self.pid = self.popen.pid
 
     def output(self) -> str:
-        """Everything that it has printed."""
+        """Everything that the process has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def running(self) -> bool:
@@ -61,21 +61,21 @@ class Child:
         return self.popen.poll() is None
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to it and to every process that it has started, also when it has ended and they have not."""
+        """Send a signal to the whole group. The processes that it has started also get it if it has ended itself."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if the process still runs."""
         if self.running():
             self.popen.send_signal(number)
 
     def wait(self, seconds: float = 30) -> int:
-        """Wait for its end; return the exit code."""
+        """Wait until the process has ended; return its exit code."""
         return self.popen.wait(seconds)
 
     def stop(self, seconds: float = 30) -> int:
-        """End it gently, and by force if it does not listen."""
+        """Send SIGTERM, and kill the process if it has not ended after `seconds`; return its exit code."""
         self.signal(signal.SIGTERM)
         try:
             return self.wait(seconds)
@@ -83,6 +83,6 @@ class Child:
             return self.kill()
 
     def kill(self) -> int:
-        """End it at once."""
+        """Kill the process; return its exit code."""
         self.signal(signal.SIGKILL)
         return self.wait()

@@ -1,4 +1,4 @@
-"""The commands of dev.py, one row each."""
+"""The commands of dev.py."""
 
 import difflib
 import signal
@@ -19,7 +19,7 @@ Command = Callable[[Path, list[str]], int]
 
 
 def module(name: str) -> Command:
-    """A command that runs a module of the repository, with all its arguments."""
+    """A command that runs a module of the repository and passes all arguments to it."""
 
     def command(root: Path, words: list[str]) -> int:
         workspace = prepare(root)
@@ -40,11 +40,11 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 
 
 def main(words: list[str], root: Path = ROOT) -> int:
-    """Run one command; gives its exit code."""
+    """Run one command; return its exit code."""
     prepare_output()
     if not words or words[0] not in COMMANDS:
         return _usage(words)
-    # Children start with what is set here: in a shell's background, SIGINT would be ignored and they would not end.
+    # A shell that starts dev.py in the background makes it ignore SIGINT. Children inherit that and would not end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -54,7 +54,7 @@ def main(words: list[str], root: Path = ROOT) -> int:
             say(failure.output)
         say(str(failure))
     except OSError as error:  # a full disk, a folder that may not be written
-        say(f"The system refused something ({error}): correct that, then run this again")
+        say(f"The operating system reports an error ({error}): correct that, then run this again")
     except KeyboardInterrupt:
         say("Interrupted.")
         return 128 + signal.SIGINT
@@ -62,7 +62,7 @@ def main(words: list[str], root: Path = ROOT) -> int:
 
 
 def _usage(words: list[str]) -> int:
-    """List the commands; a word that is none of them is named, with the command that it may have meant."""
+    """List the commands. For an unknown command, say so first and suggest a similar one."""
     asks_for_help = words[:1] in (["-h"], ["--help"], ["help"])
     if words and not asks_for_help:
         similar = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.5)

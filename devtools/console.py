@@ -1,4 +1,4 @@
-"""What a person reads: one line for each step, and one line for whatever goes wrong, saying what to do."""
+"""Prints for people: one line for each step, and for each failure one line that says what to do."""
 
 import contextlib
 import os
@@ -14,9 +14,9 @@ PIPE_HAS_NO_READER = getattr(select, "POLLERR", 0)
 
 
 class Failure(Exception):
-    """Ends the command with a line that says what is wrong and what to do.
+    """Ends the command with one line that says what is wrong and what to do.
 
-    `output` is the end of what a failed program printed; it is shown before the line.
+    `output` is the end of a failed program's output. It is shown before the line.
     """
 
     def __init__(self, line: str, *, output: str = "") -> None:
@@ -25,14 +25,14 @@ class Failure(Exception):
 
 
 def prepare_output() -> None:
-    """A character that the terminal cannot show is shown as its code; it must not end the program."""
+    """Print a character's code if the terminal cannot show the character, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError):  # a stream that a test has put in its place
+        with contextlib.suppress(AttributeError, OSError):  # a test may have replaced the stream
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Print at once. If the reader has gone, everything must still be stopped in order, so that is no error."""
+    """Print and flush. A closed pipe raises nothing, because everything must still be stopped in the right order."""
     try:
         sys.stdout.write(text + end)
         sys.stdout.flush()
@@ -44,7 +44,7 @@ def say(text: str, *, end: str = "\n") -> None:
 
 
 def reader_has_gone() -> bool:
-    """Whether standard output is a pipe that nobody reads any more, as after `dev.py start | head`."""
+    """Whether standard output is a pipe whose reader has ended, as after `dev.py start | head`."""
     if _has_lost_its_reader.is_set():
         return True
     try:
@@ -66,7 +66,7 @@ def ask(question: str) -> bool:
 
 @contextlib.contextmanager
 def step(what: str) -> Iterator[None]:
-    """One line: what is done, and, when it is done, how long it took."""
+    """Print one line for a step: what is done, and how long it took."""
     say(f"{what} ... ", end="")
     began = time.monotonic()
     try:
@@ -78,12 +78,12 @@ def step(what: str) -> Iterator[None]:
 
 
 def tail(output: str, lines: int = 12) -> str:
-    """The last lines that say something."""
+    """The last lines that are not blank."""
     return "\n".join([line for line in output.splitlines() if line.strip()][-lines:])
 
 
 def _print_nowhere() -> None:
-    """What is still in the buffer would raise again when Python ends."""
+    """Send standard output to nowhere. Otherwise Python would flush its buffer at exit and fail again."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

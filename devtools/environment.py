@@ -1,12 +1,12 @@
-"""What a child inherits: the user's variables, without those that would lead set-up or the service astray.
+"""Which environment variables a child inherits: all, except those that would make set-up or the service go wrong.
 
 People export variables for other projects and forget them. Variables that say where packages come from (an index, a
-proxy, a certificate) are kept, and so are all others that this module does not name.
+proxy, a certificate) are kept.
 """
 
 from collections.abc import Mapping
 
-# pip reads an option of every command from PIP_*. Whatever is not listed may send packages elsewhere or add some.
+# pip reads its options from PIP_*. An option that is not listed may change which packages are installed, or where.
 PIP_KEEPS = frozenset(
     [
         *("PIP_CACHE_DIR", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT"),
@@ -14,7 +14,7 @@ PIP_KEEPS = frozenset(
         *("PIP_NO_INDEX", "PIP_PROXY", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST", "PIP_USE_FEATURE"),
     ]
 )
-# These options of npm, as npm_config_*, change what is installed, or where.
+# These npm options, set as npm_config_*, change what is installed or where.
 NPM_DROPS = frozenset(
     [
         *("also", "bin_links", "dev", "dry_run", "force", "global", "global_style", "include", "install_strategy"),
@@ -22,8 +22,8 @@ NPM_DROPS = frozenset(
         *("optional", "package_lock", "package_lock_only", "prefix", "production", "silent", "workspace", "workspaces"),
     ]
 )
-# These change what Python imports, how it runs a program, or what it prints. PYTHON_... are settings of the Functions
-# worker, and stay.
+# These change what Python imports, how it runs a program, or what it prints. Variables that begin with PYTHON_ are
+# settings of the Functions worker and are kept.
 PYTHON_DROPS = frozenset(
     [
         *("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONEXECUTABLE"),
@@ -33,8 +33,8 @@ PYTHON_DROPS = frozenset(
 )
 
 
-def trusted(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a child may have."""
+def inheritable(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a child may inherit."""
     return {name: value for name, value in variables.items() if _may_pass(name)}
 
 

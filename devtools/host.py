@@ -19,22 +19,22 @@ from devtools.processes import ask_to_end, group_is_left, how_it_ended, run, sig
 from devtools.relay import Relay
 from devtools.workspace import Workspace
 
-PATIENCE_SECONDS = 4
-"""For a host that was asked to end. What it has in flight then is started again when its lease has run out."""
+STOP_SECONDS = 4
+"""How long a host may take to stop. Batches that are in flight after that start again once their lease has ended."""
 
 VERSION = re.compile(r"[4-9]\.\d+\.\d+\S*")  # of Core Tools; older ones do not know this programming model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which host, and why; `func` is the path of Core Tools, or None for the emulator."""
+    """The host to run, and the reason. `func` is the path of Core Tools, or None for the emulator."""
 
     func: str | None
     why: str
 
 
 def choose(wanted: str | None, root: Path) -> Choice:
-    """The host that was asked for, or the best one present."""
+    """The host that the user asked for, else `func` if a working one is on PATH, else the emulator."""
     if wanted == "emulator":
         return Choice(func=None, why="emulator (--host emulator)")
     func = shutil.which("func")
@@ -47,7 +47,7 @@ def choose(wanted: str | None, root: Path) -> Choice:
 
 
 def _version(func: str, root: Path) -> tuple[str, str]:
-    """The version of Core Tools, or why this program is not used: others are called `func` too."""
+    """The version of Core Tools, or the reason why it cannot be used. Other programs are called `func` too."""
     done = run([func, "--version"], cwd=root, timeout=30)
     if done.code:
         return "", f"`func --version` fails: {tail(done.output, 1) or f'exit code {done.code}'}"
@@ -58,9 +58,10 @@ def _version(func: str, root: Path) -> tuple[str, str]:
 
 
 class Host:
-    """The process, from start to end.
+    """The host's process.
 
-    `settings` are process variables, and win over `local.settings.json`. It inherits the descriptors in `keep_open`.
+    `settings` are environment variables and take precedence over `local.settings.json`. The process inherits the
+    descriptors in `keep_open`.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class Host:
     ) -> None:
         start = [choice.func, "start"] if choice.func else [str(workspace.python), "-m", "emulator"]
         self.port = port
-        self.complaint = ""
-        # The emulator cancels what is in flight when it is interrupted; func ends as it is asked to end when deployed.
+        self.health_message = ""
+        # SIGINT makes the emulator cancel what is in flight. func is sent SIGTERM, as a deployed host is.
         self._stop_signal = signal.SIGTERM if choice.func else signal.SIGINT
         replaced = {name.lower() for name in settings}
         inherited = {name: value for name, value in workspace.environment().items() if name.lower() not in replaced}
@@ -86,19 +87,19 @@ class Host:
             env={**inherited, **settings},
             stdin=subprocess.DEVNULL,
             keep_open=keep_open,
-            parting=self._stop_signal,
+            parent_death_signal=self._stop_signal,
             **relay.outputs,
         )
         relay.carry(self.process)
 
-    def ended(self) -> str:
-        """What happened, if it has ended."""
+    def end_message(self) -> str:
+        """What happened if the host has ended by itself, else an empty text."""
         code = self.process.poll()
         return "" if code is None else f"The host {how_it_ended(code)}: see its last lines above, then run this again"
 
     def answers(self) -> bool:
-        """Whether `GET /health` is answered; an answer other than 200 is the `complaint`."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)  # asks no proxy
+        """Whether the host answers `GET /health`. If the answer is not 200, `health_message` says what it was."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)  # does not use a proxy
         try:
             connection.request("GET", "/health")
             answer = connection.getresponse()
@@ -108,19 +109,19 @@ class Host:
         finally:
             connection.close()
         if answer.status != HTTPStatus.OK:
-            self.complaint = f"GET /health answers {answer.status}: {reason or 'see above why'}"
+            self.health_message = f"GET /health answers {answer.status}: {reason or 'see above why'}"
         return True
 
     def stop(self, is_impatient: Callable[[], bool]) -> None:
-        """End it within a few seconds; at once when the user has lost patience."""
+        """End the host within a few seconds, or at once if `is_impatient` says that the user has asked again."""
         if self.process.poll() is None:
             say("Stopping: first the host, then Azurite (Ctrl-C again ends the host at once)")
             ask_to_end(self.process, self._stop_signal)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        has_told_rest = False
+        deadline = time.monotonic() + STOP_SECONDS
+        has_signalled_worker = False
         while group_is_left(self.process) and time.monotonic() < deadline and not is_impatient():
-            if self.process.poll() is not None and not has_told_rest:  # its worker is left
-                has_told_rest = signal_group(self.process, signal.SIGTERM)
+            if self.process.poll() is not None and not has_signalled_worker:  # the host has ended, its worker has not
+                has_signalled_worker = signal_group(self.process, signal.SIGTERM)
             time.sleep(0.05)
         if self.process.poll() is None:
             say("The host has not ended and is killed: what it had in flight is started again after the next start")
@@ -130,7 +131,7 @@ class Host:
 
 
 def _reason(body: bytes) -> str:
-    """The detail of a problem document, or the first line of whatever it is."""
+    """The detail of a problem document. For any other body, its first line."""
     with suppress(ValueError):
         document = json.loads(body)
         if isinstance(document, dict) and "detail" in document:

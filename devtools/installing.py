@@ -1,4 +1,4 @@
-"""Runs an installer, shows how far it is, and says in one line what went wrong."""
+"""Runs an installer, shows its progress, and says in one line why it failed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from devtools.console import Failure, tail
-from devtools.environment import trusted
+from devtools.environment import inheritable
 from devtools.processes import ask_to_end, spawn
 
 DISK_SIGNS = ("No space left on device", "ENOSPC", "not enough space")
@@ -24,7 +24,7 @@ NETWORK_SIGNS = (
 def install(
     name: str, command: Sequence[str], root: Path, *, progress: Callable[[str], None] = lambda _printed: None
 ) -> None:
-    """Run the installer; `progress` is told again and again what it has printed so far. `Failure` when it fails."""
+    """Run the installer; `Failure` if it fails. `progress` is called repeatedly with all output so far."""
     with TemporaryDirectory() as folder:
         log = Path(folder, "log")
         try:
@@ -32,11 +32,11 @@ def install(
                 process = spawn(
                     command,
                     cwd=root,
-                    env=trusted(os.environ),
+                    env=inheritable(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=subprocess.STDOUT,
-                    parting=signal.SIGTERM,
+                    parent_death_signal=signal.SIGTERM,
                 )
         except OSError as error:
             raise Failure(f"{name} cannot be started: {error}") from None
@@ -58,7 +58,7 @@ def _follow(process: subprocess.Popen[bytes], log: Path, progress: Callable[[str
 
 
 def why_not_installed(output: str, name: str, root: Path) -> str:
-    """What to do about an installer that has failed, by what it said."""
+    """Say why an installer has failed and what to do, judging by its output."""
     if disk_is_full(output, root):
         return f"{name} failed, the disk is full: free some space, then run this again"
     if any(sign in output for sign in NETWORK_SIGNS):
@@ -68,7 +68,7 @@ def why_not_installed(output: str, name: str, root: Path) -> str:
 
 
 def disk_is_full(output: str, root: Path) -> bool:
-    """By what was said, or by looking: venv does not pass on what its own pip said."""
+    """Whether the output says so or the disk is full now. The output is not enough: venv hides what its pip printed."""
     return any(sign in output for sign in DISK_SIGNS) or shutil.disk_usage(root).free < 10_000_000
 
 

@@ -1,7 +1,9 @@
-// Loaded into Azurite before its own code, so that it always ends in order: what it has acknowledged is on disk then.
+// Node loads this file into Azurite before Azurite's own code. It makes Azurite write all acknowledged data to disk
+// before it ends.
 //
-// Whoever started it holds the other end of its standard input. When they have all gone, however they went, Azurite ends
-// as on SIGTERM. It listens for that signal once, so a second one would cut it off while it writes: not with this.
+// The processes that use Azurite have the other end of its standard input open. When the last of them has ended, for
+// whatever reason, Azurite shuts down as on SIGTERM. Azurite handles SIGTERM only once: a second signal would end it
+// while it writes. The handler below stays registered, so that further signals do nothing.
 let ending = false;
 
 process.on("SIGTERM", () => {
@@ -12,4 +14,4 @@ process.on("SIGTERM", () => {
 process.stdin.resume().on("close", () => {
   if (!ending) process.emit("SIGTERM");
 });
-process.stdin.unref(); // alone it does not keep the process alive
+process.stdin.unref(); // standard input alone must not keep the process alive

@@ -1,4 +1,4 @@
-"""Two runs in one checkout never write to the same folder: the second waits a little, then says who is there."""
+"""Keeps two runs of dev.py in one checkout from writing to the same folder at the same time."""
 
 import errno
 import os
@@ -16,17 +16,18 @@ else:
     import fcntl
 
 
-# What the systems answer when somebody else holds the lock. Any other error says that there are no locks here.
+# The errors for a lock that another process holds. Any other error means that the file system has no locks.
 TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK, getattr(errno, "EDEADLOCK", errno.EDEADLK))
 
 
 @contextmanager
-def locked(path: Path, *, holder: str, patience: float, refusal: str, notice: str = "") -> Iterator[int]:
-    """Hold the lock file; gives its descriptor.
+def locked(path: Path, *, holder: str, patience: float, busy_message: str, waiting_message: str = "") -> Iterator[int]:
+    """Lock the file and write `holder` into it; yields its descriptor.
 
-    Where the lock is inherited with the descriptor (not on Windows), it lasts until the last heir has ended.
-    After `patience` seconds the failure is `refusal`, with what the other run has written as its `holder` filled in.
-    On a file system without locks a line says so, and the command goes on.
+    Children that inherit the descriptor keep the lock until the last of them has ended (not on Windows).
+    If another run has the lock, `waiting_message` is printed once. After `patience` seconds `busy_message` is raised as
+    a `Failure`, with `{holder}` replaced by what the other run has written into the file.
+    On a file system without locks, a warning is printed and the command goes on.
     """
     path.parent.mkdir(exist_ok=True)
     with path.open("a+") as file:
@@ -34,10 +35,10 @@ def locked(path: Path, *, holder: str, patience: float, refusal: str, notice: st
         while not _try_lock(file.fileno(), path):
             if time.monotonic() >= deadline:
                 file.seek(0)
-                raise Failure(refusal.format(holder=file.read().strip()))
-            if notice:
-                say(notice)
-                notice = ""
+                raise Failure(busy_message.format(holder=file.read().strip()))
+            if waiting_message:
+                say(waiting_message)
+                waiting_message = ""
             time.sleep(0.1)
         file.truncate(0)
         file.write(holder)
@@ -48,7 +49,7 @@ def locked(path: Path, *, holder: str, patience: float, refusal: str, notice: st
 def _try_lock(descriptor: int, path: Path) -> bool:
     try:
         if sys.platform == "win32":
-            os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a locked byte cannot be read: not one of the holder's text
+            os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # others cannot read a locked byte, so lock one after the text
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

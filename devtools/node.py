@@ -1,4 +1,4 @@
-"""Node and what npm installs: Azurite, as the lock file has it."""
+"""Finds Node, and installs Azurite with npm in the version of the lock file."""
 
 import json
 import re
@@ -16,7 +16,7 @@ NODE_PACKAGES = ("package.json", "package-lock.json")
 
 
 def find_node(root: Path) -> str:
-    """The path of a Node that is new enough."""
+    """The path of Node; `Failure` if it is missing, broken or too old."""
     node = shutil.which("node")
     if node is None:
         raise Failure("Node is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite")
@@ -30,9 +30,9 @@ def find_node(root: Path) -> str:
 
 
 def ensure_azurite(root: Path, node: str, *, thoroughly: bool = False) -> None:
-    """Install Azurite where it is missing or damaged; `thoroughly` also starts it for a moment."""
+    """Install Azurite if it is missing or damaged. `thoroughly` also checks that Node can load it."""
     mark = root / "node_modules" / "dev-stamp"
-    if stamp.fresh(mark, [root / name for name in NODE_PACKAGES]):
+    if stamp.is_fresh(mark, [root / name for name in NODE_PACKAGES]):
         lost = _lost_package(root) or (_why_no_answer(root, node) if thoroughly else "")
         if not lost:
             return
@@ -41,7 +41,7 @@ def ensure_azurite(root: Path, node: str, *, thoroughly: bool = False) -> None:
 
 
 def install_azurite(root: Path, node: str) -> None:
-    """Run `npm ci`, and see that Azurite answers."""
+    """Run `npm ci`, then check that Node can load Azurite."""
     npm = shutil.which("npm")
     if npm is None:
         raise Failure("npm is missing: it comes with Node from https://nodejs.org (Debian, Ubuntu: apt install npm)")
@@ -54,7 +54,7 @@ def install_azurite(root: Path, node: str) -> None:
 
 
 def azurite_answers(root: Path, node: str) -> bool:
-    """Whether Azurite's program can be loaded."""
+    """Whether Node can load Azurite."""
     return not _why_no_answer(root, node)
 
 
@@ -67,7 +67,7 @@ def _why_no_answer(root: Path, node: str) -> str:
 
 
 def _lost_package(root: Path) -> str:
-    """The first package of those that npm has installed that is not there any more."""
+    """The first package that npm has installed and that is no longer there; empty if there is none."""
     try:
         installed = json.loads((root / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))["packages"]
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""The Python packages of the virtual environment: installed once, looked at after that and before each later run."""
+"""Installs the Python packages of the virtual environment, and checks before each later run that none is missing."""
 
 import re
 import sys
@@ -12,19 +12,19 @@ from devtools.installing import install
 from devtools.processes import run
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)\s*(?:#.*)?$", re.MULTILINE)
-ONE_MORE = 8  # packages between two signs of life
+PROGRESS_STEP = 8  # packages between two numbers on the progress line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a command needs: requirement files (the last one includes the others), and modules that must import."""
+    """The packages that a command needs: requirement files (the last one includes the others) and modules to import."""
 
     files: Sequence[str]
     stamp: str
     modules: Sequence[str]
 
     def sources(self, root: Path) -> list[Path]:
-        """The files' paths."""
+        """The paths of the requirement files."""
         return [root / name for name in self.files]
 
 
@@ -45,34 +45,38 @@ AUDIT = Needs(files=("requirements-audit.txt",), stamp="audit-stamp", modules=("
 
 
 def ensure_packages(root: Path, python: Path, needs: Needs) -> None:
-    """Install what is missing or damaged. `Failure` says what failed."""
+    """Install what is missing or damaged; `Failure` if that fails."""
     site = site_packages(python)
     environment = python.parent.parent
     damaged: list[str] = []
-    for kind in dict.fromkeys((needs, TEST) if needs == START else (needs,)):  # what tests need includes the rest
-        if stamp.fresh(environment / kind.stamp, kind.sources(root)):
-            damaged = missing(site, kind.sources(root))
+    sufficient = [START, TEST] if needs == START else [needs]  # the packages for the tests include those for the start
+    for installed in sufficient:
+        if stamp.is_fresh(environment / installed.stamp, installed.sources(root)):
+            damaged = missing(site, installed.sources(root))
             if not damaged:
                 return
     if damaged:
         say(f"{environment.name} has lost files ({damaged[0]}): its packages are installed again")
     with step("Python packages"), stamp.renewed(environment / needs.stamp, needs.sources(root)):
-        again = ["--force-reinstall"] if damaged else []
         options = ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar=off", "--no-user"]
-        pip = [str(python), "-m", "pip", "install", *options, *again, "--no-compile", "-r", needs.files[-1]]
+        if damaged:
+            options.append("--force-reinstall")
+        pip = [str(python), "-m", "pip", "install", *options, "--no-compile", "-r", needs.files[-1]]
         install("pip install", pip, root, progress=_Progress(site).show)
-        _look(python, needs, root)
+        _verify(python, needs, root)
 
 
 def site_packages(python: Path) -> Path:
-    """Where the environment's packages are."""
+    """The folder of the environment's packages."""
     environment = python.parent.parent
-    found = next(environment.glob("lib/python3*/site-packages"), None) if sys.platform != "win32" else None
-    return found or environment / "Lib" / "site-packages"
+    on_windows = environment / "Lib" / "site-packages"
+    if sys.platform == "win32":
+        return on_windows
+    return next(environment.glob("lib/python3*/site-packages"), on_windows)
 
 
 def missing(site: Path, requirements: Sequence[Path]) -> list[str]:
-    """The pinned packages that are not there in their version, and the files that packages have lost."""
+    """The pinned packages that are missing or have another version. If there are none, the files that are missing."""
     present = {_plain(folder.name.removesuffix(".dist-info")) for folder in site.glob("*.dist-info")}
     pins = [pin for file in requirements for pin in PIN.findall(file.read_text(encoding="utf-8"))]
     lost = [f"{name} {version}" for name, version in pins if _plain(f"{name}-{version}") not in present]
@@ -92,8 +96,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _look(python: Path, needs: Needs, root: Path) -> None:
-    """An installer that reports success may have put its packages elsewhere."""
+def _verify(python: Path, needs: Needs, root: Path) -> None:
+    """Check that the packages are there and work. pip can report success although it installed them elsewhere."""
     lost = missing(site_packages(python), needs.sources(root))
     if lost:
         raise Failure(
@@ -106,7 +110,7 @@ def _look(python: Path, needs: Needs, root: Path) -> None:
 
 
 class _Progress:
-    """Counts what pip has found and, when it installs, the packages that have arrived."""
+    """Prints how many packages pip has found and, while it installs, how many are installed."""
 
     def __init__(self, site: Path) -> None:
         self._site = site
@@ -116,11 +120,11 @@ class _Progress:
         self._total = 0
 
     def show(self, printed: str) -> None:
-        """Print another number when there are enough more packages."""
+        """Print the next number if there are at least `PROGRESS_STEP` more packages than at the last one."""
         installing = re.search(r"^Installing collected packages: (.*)$", printed, re.MULTILINE)
         if installing is None:
             found = printed.count("Collecting ")
-            if found >= self._found + ONE_MORE:
+            if found >= self._found + PROGRESS_STEP:
                 say(f"{'' if self._found else 'found '}{found} ", end="")
                 self._found = found
             return
@@ -128,7 +132,7 @@ class _Progress:
             self._total = installing[1].count(",") + 1
             say("installed ", end="")
         installed = self._count() - self._before
-        if installed >= self._installed + ONE_MORE:
+        if installed >= self._installed + PROGRESS_STEP:
             say(f"{installed}/{self._total} ", end="")
             self._installed = installed
 

@@ -1,4 +1,4 @@
-"""Which TCP ports of this machine's loopback are free, at the moment of asking."""
+"""Finds out which TCP ports on the loopback address are free. The answer may be outdated a moment later."""
 
 import secrets
 import socket
@@ -8,19 +8,19 @@ LOOPBACK = "127.0.0.1"
 
 
 def listening(port: int) -> bool:
-    """Whether somebody answers on the port."""
+    """Whether a program accepts connections on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def why_not_free(port: int) -> str:
-    """Why nobody can listen on the port, in the system's words; empty when it is free."""
-    if listening(port):  # macOS lets one bind beside a listener on all addresses
+    """The reason why no program can listen on the port, in the system's words; empty if the port is free."""
+    if listening(port):  # on macOS, bind succeeds even if another program listens on all addresses
         return "it is in use"
     with socket.socket() as probe:
-        if sys.platform != "win32":  # there the option means something else
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not count
+        if sys.platform != "win32":  # on Windows, the option would also allow a port that is in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
@@ -29,13 +29,14 @@ def why_not_free(port: int) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different free ports.
+    """Return `count` different free ports.
 
-    Picked at random, below those that systems hand out: what was handed out and let go is soon handed out again.
+    They are chosen at random below the range of ephemeral ports. The system would soon give a port of that range to
+    another program.
     """
-    found: set[int] = set()
-    while len(found) < count:
+    free: set[int] = set()
+    while len(free) < count:
         port = 15_000 + secrets.randbelow(17_000)
         if not why_not_free(port):
-            found.add(port)
-    return list(found)
+            free.add(port)
+    return list(free)

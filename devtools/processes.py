@@ -1,7 +1,7 @@
-"""Starts and ends child processes. A child does not outlive its parent where the system can help.
+"""Starts and ends child processes. On Linux, the system ends a child whose parent has ended.
 
-A terminal sends Ctrl-C to its whole process group at once. Each child that is spawned here is in a group of its own,
-so that this signal reaches the parent alone, which then decides who is told what, and when.
+A terminal sends Ctrl-C to its whole process group at once. Each child that is spawned here is in its own group, so that
+only the parent gets the signal. The parent then decides which child to signal, and when.
 """
 
 # ruff: noqa: S603 - the commands are lists made here, and no shell reads them
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.environment import trusted
+from devtools.environment import inheritable
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
-    """A program that has run to its end. `code` is -1 when it could not be run at all, or took too long."""
+class ProgramResult:
+    """The result of a program. `code` is -1 if the program could not be started or took too long."""
 
     code: int
     stdout: str
@@ -32,19 +32,19 @@ class Done:
 
     @property
     def output(self) -> str:
-        """Everything that it printed, to be shown. What is parsed is `stdout` alone: programs warn on the other."""
+        """Everything that it printed, for people. Parse `stdout` instead: programs write warnings to `stderr`."""
         return self.stdout + self.stderr
 
 
 def run(
     command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout: float | None = None
-) -> Done:
-    """Run a program to its end. Without `env` it gets what may be inherited."""
+) -> ProgramResult:
+    """Run a program and wait for its end. Without `env` it gets the variables that may be inherited."""
     try:
         done = subprocess.run(
             command,
             cwd=cwd,
-            env=trusted(os.environ) if env is None else env,
+            env=inheritable(os.environ) if env is None else env,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -54,25 +54,29 @@ def run(
             preexec_fn=signalled_with_parent(signal.SIGKILL),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Done(code=-1, stdout="", stderr=str(error))
-    return Done(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        return ProgramResult(code=-1, stdout="", stderr=str(error))
+    return ProgramResult(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
 def spawn(
     command: Sequence[str],
     *,
     keep_open: Sequence[int] = (),
-    parting: signal.Signals | None = None,
+    parent_death_signal: signal.Signals | None = None,
     **options: Any,  # noqa: ANN401 - what Popen takes
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own; `options` are those of `Popen`.
+    """Start a process in its own process group; `options` are those of `Popen`.
 
-    It inherits the descriptors in `keep_open` (not on Windows). If the thread that starts it ends, as when its program
-    is killed, it gets the signal `parting` (on Linux).
+    It inherits the descriptors in `keep_open` (not on Windows). On Linux, it gets `parent_death_signal` when the thread
+    that started it ends, for example because its program was killed.
     """
     if sys.platform == "win32":
         return subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **options)
-    options |= {"start_new_session": True, "pass_fds": keep_open, "preexec_fn": signalled_with_parent(parting)}
+    options |= {
+        "start_new_session": True,
+        "pass_fds": keep_open,
+        "preexec_fn": signalled_with_parent(parent_death_signal),
+    }
     return subprocess.Popen(command, **options)
 
 
@@ -82,7 +86,7 @@ def how_it_ended(code: int) -> str:
 
 
 def ask_to_end(process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Tell this process alone, as gently as the system can."""
+    """Send the signal to this process and not to its children. On Windows, send Ctrl-Break."""
     with suppress(ProcessLookupError):
         if sys.platform == "win32":
             process.send_signal(signal.CTRL_BREAK_EVENT)
@@ -91,11 +95,11 @@ def ask_to_end(process: subprocess.Popen[bytes], with_signal: signal.Signals = s
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
-    """Send a signal to the process and to whatever it has started. False when nothing of them is left."""
+    """Send a signal to the process and to everything that it has started. False if all of them have ended."""
     if sys.platform == "win32":
         process.kill()
         return False
-    process.poll()  # collects it: its group does not end before that
+    process.poll()  # reaps the process: until then, its group still exists
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):  # macOS answers EPERM when only zombies are left
@@ -104,7 +108,7 @@ def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> bo
 
 
 def group_is_left(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process, or anything that it has started, still runs."""
+    """Whether the process or anything that it has started still runs."""
     if process.poll() is None:
         return True
     with suppress(ProcessLookupError, PermissionError):
@@ -115,8 +119,8 @@ def group_is_left(process: subprocess.Popen[bytes]) -> bool:
 
 
 def foreground(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
-    """Run with the terminal's input and output; each Ctrl-C or SIGTERM is handed on as one SIGINT. The exit code."""
-    process = spawn(command, cwd=cwd, env=env, parting=signal.SIGINT)
+    """Run on the terminal and return the exit code. Each Ctrl-C or SIGTERM is passed on as a SIGINT."""
+    process = spawn(command, cwd=cwd, env=env, parent_death_signal=signal.SIGINT)
     while True:
         try:
             return process.wait()
@@ -125,26 +129,28 @@ def foreground(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> 
 
 
 class Interrupts:
-    """Counts the signals that ask to stop, so that starting and stopping are never cut in the middle."""
+    """Counts the signals that ask to stop, instead of interrupting the code that runs."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def install(self) -> None:
-        """From now on Ctrl-C, SIGTERM and a closed terminal are counted."""
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # the last two: not everywhere
+        """Count Ctrl-C, SIGTERM and a closed terminal from now on."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
             number = getattr(signal, name, None)
-            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):  # nohup
+            if number is None:  # some systems lack SIGHUP or SIGBREAK
                 continue
-            signal.signal(number, self._count)
+            is_ignored = name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN  # nohup does this
+            if not is_ignored:
+                signal.signal(number, self._count)
 
     def _count(self, _number: int, _frame: object) -> None:
         self.count += 1
 
 
-def signalled_with_parent(parting: signal.Signals | None) -> Callable[[], None] | None:
-    """A `preexec_fn` for `Popen`: when the thread that starts the child ends, the child gets the signal. Linux only."""
-    if parting is None or sys.platform != "linux":
+def signalled_with_parent(parent_death_signal: signal.Signals | None) -> Callable[[], None] | None:
+    """A `preexec_fn` for `Popen` that makes Linux send the signal to the child when the starting thread ends."""
+    if parent_death_signal is None or sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: a child must do as little as possible
-    return lambda: prctl(PR_SET_PDEATHSIG, parting)
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which a child must do as little as possible
+    return lambda: prctl(PR_SET_PDEATHSIG, parent_death_signal)

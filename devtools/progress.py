@@ -1,6 +1,6 @@
-"""A pytest plugin: a line when a module's first test starts and when its last one has ended, and one per failure.
+"""A pytest plugin that prints a line when a module starts, when it has ended, and for each failure.
 
-The slowest modules run first, for minutes, so that dots alone would look like a program that hangs.
+The slowest modules run first and take minutes. With dots alone, the run would seem to hang.
 """
 
 import time
@@ -12,7 +12,7 @@ import pytest
 
 
 class Progress:
-    """What has been started and what has ended, by module. Under xdist it lives in the process that prints."""
+    """Counts the started and ended tests of each module. With xdist, it runs in the process that prints."""
 
     def __init__(self, reporter: Any) -> None:  # noqa: ANN401 - pytest's terminal reporter has no public type
         self._reporter = reporter
@@ -22,16 +22,16 @@ class Progress:
         self._began: dict[str, float] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Without xdist: what this process runs itself."""
+        """Without xdist: count the tests that this process will run."""
         self._expect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:  # noqa: ARG002
-        """With xdist: every worker finds the same tests, and each of them runs in one."""
+        """With xdist: every worker reports the same tests, and each test runs in one of the workers."""
         self._expect(ids)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """A test starts."""
+        """Print a line if this is the module's first test."""
         module = _module(nodeid)
         if module not in self._began:
             self._began[module] = time.monotonic()
@@ -39,14 +39,14 @@ class Progress:
             self._print(f"{self._share()} {module}: {self._expected[module]} tests")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A phase of a test has ended."""
+        """Count the outcome of a phase of a test, and print a line if it has failed."""
         if report.failed:
             self._print(f"{self._share()} FAILED {report.nodeid}")
         if report.failed or report.skipped or report.when == "call":
             self._outcomes.setdefault(_module(report.nodeid), Counter())[report.outcome] += 1
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """A test has ended."""
+        """Print a line if this was the module's last test."""
         module = _module(nodeid)
         self._ended[module] += 1
         if self._ended[module] == self._expected[module]:
@@ -56,7 +56,7 @@ class Progress:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """No dots."""
+        """Print no dot for a passed test."""
         if report.when == "call" and report.passed and not hasattr(report, "wasxfail"):
             return "passed", "", ""
         return None
@@ -75,7 +75,7 @@ class Progress:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register where the output is printed, so not in xdist's workers."""
+    """Register the plugin in the process that prints, and not in the workers of xdist."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Progress(reporter), "progress by module")

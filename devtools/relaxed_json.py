@@ -1,4 +1,4 @@
-"""JSON as Core Tools accept it in `host.json` and `local.settings.json`: with comments and trailing commas."""
+"""Reads JSON with comments and trailing commas, as Core Tools do in `host.json` and `local.settings.json`."""
 
 import json
 import re
@@ -7,19 +7,19 @@ from typing import Any
 
 from devtools.console import Failure
 
-# A string is matched first, so that what looks like a comment inside it stays.
+# The patterns match strings first, so that comment signs and commas inside a string stay.
 STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
 
 
 def parse(text: str) -> Any:  # noqa: ANN401 - JSON is anything
-    """Decode the text; ValueError when it is not JSON even so."""
+    """Decode the text; ValueError if it is not JSON apart from comments and trailing commas."""
     without_comments = STRING_OR_COMMENT.sub(_keep_strings, text)
     return json.loads(STRING_OR_TRAILING_COMMA.sub(_keep_strings, without_comments))
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - JSON is anything
-    """Decode a file; None when there is none, and a `Failure` that names it when it is not JSON."""
+    """Decode a file. Returns None if the file is missing; raises a `Failure` with its name if it is not JSON."""
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -28,5 +28,5 @@ def load(path: Path) -> Any:  # noqa: ANN401 - JSON is anything
         raise Failure(f"{path.name} is not JSON ({error}): correct it, then run this again") from None
 
 
-def _keep_strings(found: re.Match[str]) -> str:
-    return found[0] if found[0].startswith('"') else " "
+def _keep_strings(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith('"') else " "

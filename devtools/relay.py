@@ -1,6 +1,6 @@
-"""Carries a host's output into a pipe, and on into nothing when the pipe's reader has gone.
+"""Copies a host's output to a pipe, and discards it once the pipe's reader has ended.
 
-Otherwise every line that the host logs after `dev.py start | head` would be an error with a traceback.
+Otherwise, after `dev.py start | head`, every line that the host logs would raise an error with a traceback.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Relay:
-    """Between a child and standard output. Where this is a terminal or a file, the child writes to it directly."""
+    """Copies between a child and standard output. If that is a terminal or a file, the child writes to it directly."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, Any] = {}
@@ -25,16 +25,17 @@ class Relay:
                     self.outputs["stderr"] = subprocess.STDOUT
 
     def carry(self, process: subprocess.Popen[bytes]) -> None:
-        """Carry until the child, and whatever it has started, has closed its output."""
+        """Copy in a thread until the child and everything that it has started have closed their output."""
         if process.stdout is not None:
             threading.Thread(target=_carry, args=(process.stdout.fileno(),), daemon=True).start()
 
 
 def _carry(source: int) -> None:
-    is_read = True
+    has_reader = True
     while data := os.read(source, 1 << 16):
-        while data and is_read:
+        while data and has_reader:
             try:
-                data = data[os.write(sys.stdout.fileno(), data) :]
+                written = os.write(sys.stdout.fileno(), data)
+                data = data[written:]
             except OSError:
-                is_read = False
+                has_reader = False

@@ -1,4 +1,4 @@
-"""`dev.py reset`: empty storage. It asks first, and never deletes under a service that runs."""
+"""`dev.py reset` empties the storage. It asks first, and it never deletes the data of a running service."""
 
 import argparse
 import shutil
@@ -10,7 +10,7 @@ from devtools.locks import locked
 
 
 def reset(root: Path, words: list[str]) -> int:
-    """Delete what Azurite has stored. Exit code 0 when it is gone, 1 when the answer was no."""
+    """Delete what Azurite has stored. The exit code is 1 if the user did not agree, else 0."""
     parser = argparse.ArgumentParser(prog="dev.py reset", description="Delete everything stored in .azurite/.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(words)
@@ -20,8 +20,8 @@ def reset(root: Path, words: list[str]) -> int:
         return 0
     in_use = "The service runs, and .azurite/ is in use ({holder}): end it first"
     with (
-        locked(folder / "start.lock", holder="dev.py reset", patience=0, refusal=in_use),
-        locked(folder / "storage.lock", holder="dev.py reset", patience=0, refusal=in_use),
+        locked(folder / "start.lock", holder="dev.py reset", patience=0, busy_message=in_use),
+        locked(folder / "storage.lock", holder="dev.py reset", patience=0, busy_message=in_use),
     ):
         if not options.yes:
             if not sys.stdin.isatty():
@@ -30,7 +30,7 @@ def reset(root: Path, words: list[str]) -> int:
                 say("Nothing was deleted.")
                 return 1
         for path in folder.iterdir():
-            if path.suffix != ".lock":  # these are held, and say nothing of what was stored
+            if path.suffix != ".lock":  # the lock files are in use, and contain nothing that the service has stored
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     say("Everything in .azurite/ was deleted: the next start begins with empty storage")
     return 0

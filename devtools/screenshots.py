@@ -25,7 +25,7 @@ LISTS: tuple[tuple[str, str, int], ...] = (
     ("Suppliers", "MEDIUM", 240),
     ("Full refresh", "LOW", 3000),
 )
-"""Label, lane and number of IDs. The second one's page is pictured; the first one ends before."""
+"""Label, lane and number of IDs. The picture shows the page of the second list, after the first has ended."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -60,7 +60,7 @@ def _take(browser: "Browser", *, url: str, folder: Path) -> None:
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
         for name, address in (("board", "/"), ("list", f"/#/list/{shown}")):
             page.goto(url + address)
-            page.locator("figure.plot").wait_for(timeout=PATIENCE_MS)  # two starts were seen
+            page.locator("figure.plot").wait_for(timeout=PATIENCE_MS)  # the plot appears after two starts
             page.locator(".status.completed").first.wait_for(timeout=PATIENCE_MS)
             picture = folder / f"{name}-{scheme}.png"
             page.screenshot(path=picture)
@@ -69,14 +69,14 @@ def _take(browser: "Browser", *, url: str, folder: Path) -> None:
 
 
 def _submit(browser: "Browser", url: str) -> str:
-    """Submit the lists; give the ID of the one whose page is pictured."""
+    """Submit the lists; return the ID of the list whose page is in the picture."""
     page = browser.new_page()
     ids = []
     for label, priority, count in LISTS:
         body = {"ids": list(range(1, count + 1)), "priority": priority, "label": label}
         answer = page.request.post(f"{url}/ingest", data=body)
         if not answer.ok:
-            raise Failure(f"POST /ingest was refused with {answer.status}: {answer.text()}")
+            raise Failure(f"POST /ingest was answered with {answer.status}: {answer.text()}")
         ids.append(str(answer.json()["ingestion_id"]))
     page.close()
     return ids[1]

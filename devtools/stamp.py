@@ -1,4 +1,4 @@
-"""A step is skipped exactly while the files that it worked from are the ones it last succeeded with."""
+"""A stamp file lets a set-up step be skipped while its source files are the same as when it last succeeded."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def fresh(stamp: Path, sources: Sequence[Path]) -> bool:
-    """Whether the step has succeeded with just these files."""
+def is_fresh(stamp: Path, sources: Sequence[Path]) -> bool:
+    """Whether the step has succeeded with exactly these files."""
     return stamp.is_file() and stamp.read_text(encoding="ascii", errors="replace") == _digest(sources)
 
 
 @contextmanager
 def renewed(stamp: Path, sources: Sequence[Path]) -> Iterator[None]:
-    """Around the step: a step that fails or is cut off leaves no stamp."""
+    """Write the stamp after the step in this block. A step that fails or is interrupted leaves no stamp."""
     stamp.unlink(missing_ok=True)
     digest = _digest(sources)
     yield

@@ -1,4 +1,4 @@
-"""`dev.py start`: storage starts first, then the host. The host is stopped first, so that it can still write."""
+"""`dev.py start` starts storage and then the host. It stops the host first, so that the host can still write."""
 
 import argparse
 import math
@@ -33,30 +33,30 @@ Try it, in another terminal:
 
 
 class StopRequestedError(Exception):
-    """Somebody asked to stop."""
+    """The user has asked to stop, or nobody reads the output any more."""
 
 
-class Running(Protocol):
-    """A process that is to run until it is stopped."""
+class RunningProcess(Protocol):
+    """A process that should run until it is stopped."""
 
-    def ended(self) -> str:
-        """What happened, if it has ended all the same."""
+    def end_message(self) -> str:
+        """What happened if the process has ended by itself, else an empty text."""
 
 
 class Limit(NamedTuple):
-    """How long to wait, and what is wrong after that."""
+    """How long to wait, and the message if that was not enough."""
 
     seconds: float
-    otherwise: str
+    message: str
 
 
-NONE = Limit(math.inf, "")
+NO_LIMIT = Limit(math.inf, "")
 STORAGE_READY = Limit(60, "Azurite does not answer: see .azurite/azurite.log")
 FIRST_ANSWER = Limit(120, "The host does not answer: see above what it says")
 
 
 def start(root: Path, words: list[str]) -> int:
-    """Run the service until it is told to stop. Exit code 0 when it was; a `Failure` when something else ended it."""
+    """Run the service until the user stops it; `Failure` if it ends for another reason. The exit code is 0."""
     parser = argparse.ArgumentParser(prog="dev.py start", description="Run the service on this machine.")
     parser.add_argument("--host", choices=["func", "emulator"], help="default: func if a working one is on PATH")
     parser.add_argument("--port", type=_port, default=7071, help="of the service (default: 7071)")
@@ -67,17 +67,17 @@ def start(root: Path, words: list[str]) -> int:
             root / ".azurite" / "start.lock",
             holder=holder,
             patience=0,
-            refusal="This checkout's service is already running, and .azurite/ in use ({holder}): end that one first",
+            busy_message="The service of this checkout already runs and uses .azurite/ ({holder}): end it first",
         ),
-        locked(  # Azurite and the host inherit this one: it outlasts a run that was killed
+        locked(  # Azurite and the host inherit this lock, so it stays locked if this process is killed
             root / ".azurite" / "storage.lock",
             holder=holder,
             patience=30,
-            notice="The run before this was killed: waiting until its host and Azurite have ended",
-            refusal="A killed run ({holder}) has left a host that uses .azurite/: run this again when that has ended",
+            waiting_message="The previous run was killed: waiting until its host and Azurite have ended",
+            busy_message="The host of a killed run ({holder}) still uses .azurite/: run this again when it has ended",
         ) as lock,
     ):
-        _refuse_taken(options.port)
+        _require_free(options.port)
         choice = choose(options.host, root)
         account = chosen_account(root, os.environ)
         workspace = prepare(root, needs=START, needs_azurite=account is None)
@@ -96,7 +96,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _refuse_taken(port: int) -> None:
+def _require_free(port: int) -> None:
     why_not = ports.why_not_free(port)
     if why_not:
         (other,) = ports.free_ports(1)
@@ -112,16 +112,19 @@ def _serve(
     lock: int,
     interrupts: Interrupts,
 ) -> None:
-    with ExitStack() as to_stop:  # unwound from the last to the first: Azurite outlives the host
-        running: list[Running] = []
-        settings, keep_open, where = {}, [lock], "the account above"
+    with ExitStack() as to_stop:  # stops the host before Azurite
+        running: list[RunningProcess] = []
+        settings = {}
         if account is None:
             local = _start_storage(workspace, lock=lock, interrupts=interrupts, to_stop=to_stop)
-            settings = {"AzureWebJobsStorage": local.azurite.connection_string}
-            keep_open, where = [local.azurite.lifeline()], ".azurite/"
             running.append(local)
+            settings = {"AzureWebJobsStorage": local.azurite.connection_string}
+            keep_open = [local.azurite.keep_alive_descriptor()]
+            where = ".azurite/"
         else:
             say(f"Storage: {account.source}")
+            keep_open = [lock]
+            where = "the account above"
         say(f"Host: {choice.why}")
         host = Host(choice, workspace, port=port, settings=settings, keep_open=keep_open)
         to_stop.callback(_stop_host, host, interrupts)
@@ -135,13 +138,19 @@ def _serve(
 def _announce(host: Host, where: str) -> None:
     url = f"http://{ports.LOOPBACK}:{host.port}"
     say(WELCOME.format(url=url, where=where), end="")
-    # Without a complaint; a wrong setting stays until it is corrected.
-    say(host.complaint or TRY_IT.format(url=url), end="\n" if host.complaint else "")
+
+    if host.health_message:  # for example a wrong setting, which would make the example below fail
+        say(host.health_message)
+    else:
+        say(TRY_IT.format(url=url), end="")
     say("Ctrl-C stops it.")
 
 
 def _start_storage(workspace: Workspace, *, lock: int, interrupts: Interrupts, to_stop: ExitStack) -> LocalStorage:
-    """Azurite, listening: on other ports when another program takes them, installed again when it is damaged."""
+    """Start Azurite and wait until it listens.
+
+    If another program takes its ports, choose others. If it is damaged, install it again.
+    """
     is_repaired = False
     while True:
         local = LocalStorage(workspace, choose_ports(), lock=lock)
@@ -162,18 +171,23 @@ def _start_storage(workspace: Workspace, *, lock: int, interrupts: Interrupts, t
             return local
 
 
-def wait(until: Callable[[], bool], running: Sequence[Running], interrupts: Interrupts, *, limit: Limit = NONE) -> None:
-    """Until the condition holds; a process that ends, a request to stop and the limit are exceptions."""
+def wait(
+    until: Callable[[], bool], running: Sequence[RunningProcess], interrupts: Interrupts, *, limit: Limit = NO_LIMIT
+) -> None:
+    """Wait until the condition is true.
+
+    Raises `StopRequestedError` if the user asks to stop, and `Failure` if a process ends or the limit is exceeded.
+    """
     deadline = time.monotonic() + limit.seconds
     while not until():
         if interrupts.count or reader_has_gone():
             raise StopRequestedError
         for process in running:
-            what_happened = process.ended()
+            what_happened = process.end_message()
             if what_happened:
                 raise Failure(what_happened)
         if time.monotonic() > deadline:
-            raise Failure(f"{limit.otherwise} (waited {limit.seconds:g} s)")
+            raise Failure(f"{limit.message} (waited {limit.seconds:g} s)")
         time.sleep(0.05)
 
 

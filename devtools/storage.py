@@ -1,4 +1,4 @@
-"""Which storage the service uses: the account that the user has set, else an Azurite with its data in `.azurite/`."""
+"""Chooses the storage of the service: the account in the user's settings, else an Azurite with data in `.azurite/`."""
 
 import json
 import shutil
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from devtools import ports, relaxed_json
 from devtools.azurite import SERVICES, Azurite
-from devtools.azurite import connection_string as connection_string  # noqa: PLC0414 - for those who import it here
 from devtools.console import Failure, say
 from devtools.processes import how_it_ended
 from devtools.workspace import Workspace
@@ -17,18 +16,18 @@ from devtools.workspace import Workspace
 SETTING = "AzureWebJobsStorage"
 LOCAL = ("", "usedevelopmentstorage=true")
 USUAL_PORTS = (10000, 10001, 10002)
-LITTLE_SPACE = 200_000_000  # bytes; Azurite confirms what it cannot write when the disk is full
+LITTLE_SPACE = 200_000_000  # bytes; with a full disk, Azurite acknowledges what it cannot write
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnAccount:
-    """Storage that the user has set; `source` says where, and how to use Azurite instead."""
+    """An account from the user's settings. `source` says where it is set, and how to use Azurite instead."""
 
     source: str
 
 
 def chosen_account(root: Path, variables: Mapping[str, str]) -> OwnAccount | None:
-    """The account that the user has set, or None for Azurite. The environment wins over local.settings.json."""
+    """The account from the user's settings, or None for Azurite. The environment overrides local.settings.json."""
     in_environment = _setting(variables)
     if in_environment:
         if variables[in_environment].strip().rstrip(";").lower() in LOCAL:
@@ -45,7 +44,7 @@ def chosen_account(root: Path, variables: Mapping[str, str]) -> OwnAccount | Non
 
 
 def _setting(variables: Mapping[str, str]) -> str:
-    """The name under which storage is set: as a connection string, or as parts of one based on an identity."""
+    """The name of the setting with the storage account (a connection string or a part of an identity's), or empty."""
     for name, value in variables.items():
         lower = name.lower()
         is_storage = lower == SETTING.lower() or lower.startswith(f"{SETTING.lower()}__")
@@ -55,7 +54,7 @@ def _setting(variables: Mapping[str, str]) -> str:
 
 
 def choose_ports() -> tuple[int, ...]:
-    """The usual ports of blob, queue and table storage, or three others when one of them is taken."""
+    """The usual ports of blob, queue and table storage, or three others if any of them is taken."""
     taken = [port for port in USUAL_PORTS if ports.why_not_free(port)]
     if not taken:
         return USUAL_PORTS
@@ -65,7 +64,7 @@ def choose_ports() -> tuple[int, ...]:
 
 
 class LocalStorage:
-    """The Azurite of `dev.py start`. `lock` is the descriptor of the data folder's lock, which it inherits."""
+    """The Azurite of `dev.py start`. It inherits `lock`, the descriptor of the data folder's lock."""
 
     def __init__(self, workspace: Workspace, blob_queue_table: tuple[int, ...], *, lock: int) -> None:
         self.folder = workspace.root / ".azurite"
@@ -79,12 +78,12 @@ class LocalStorage:
             root=workspace.root,
             node=workspace.node,
             keep_open=[lock],
-            parting=None,  # a killed one loses data: it ends when its last user has ended
+            parent_death_signal=None,  # it would lose data; it shuts down by itself when its last user has ended
         )
         self._child = self.azurite.launch()
 
-    def ended(self) -> str:
-        """What happened, if it has ended."""
+    def end_message(self) -> str:
+        """What happened if Azurite has ended by itself, else an empty text."""
         code = self._child.popen.poll()
         if code is None:
             return ""
@@ -94,7 +93,7 @@ class LocalStorage:
         return f"Azurite {how_it_ended(code)}: run this again; its log is {self.azurite.log}"
 
     def stop(self) -> None:
-        """End it in order, however long it writes; never kill it."""
+        """Shut Azurite down and let it write its data; never kill it. `Failure` if it still writes after 60 s."""
         try:
             self.azurite.stop(60)
         except subprocess.TimeoutExpired:
@@ -106,16 +105,16 @@ def _move_away(what: str, folder: Path) -> str:
 
 
 def empty_files(folder: Path) -> list[str]:
-    """Azurite takes an empty file for storage in which nothing was ever stored, and overwrites it."""
+    """The data files that are empty. Azurite would treat them as new and overwrite them."""
     return [path.name for path in sorted(folder.glob("__*.json")) if path.stat().st_size == 0]
 
 
 def damaged_files(folder: Path, log: str) -> list[str]:
-    """The files because of which Azurite has ended: those that are not JSON, else those of the service that failed."""
+    """The files that made Azurite end: those that are not JSON, else all files of the service that failed."""
     files = sorted(folder.glob("__*.json"))
-    found = [path.name for path in files if not _is_json(path)]
-    if found or "Exit due to unhandled error" not in log:
-        return found
+    not_json = [path.name for path in files if not _is_json(path)]
+    if not_json or "Exit due to unhandled error" not in log:
+        return not_json
     begun = [name.lower() for name in SERVICES if f"{name} service is starting" in log]
     failed = [name for name in begun if f"{name} service is successfully listening" not in log.lower()]
     return [path.name for path in files if any(f"_{name}_" in f"{path.stem}_" for name in failed)]
@@ -130,14 +129,14 @@ def _is_json(path: Path) -> bool:
 
 
 class SpaceWatch:
-    """Says once that the disk is nearly full."""
+    """Warns once when the disk is nearly full."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._has_warned = False
 
     def look(self) -> None:
-        """Look at the free space now."""
+        """Check the free space, and print the warning if it is the first time that there is too little."""
         if self._has_warned:
             return
         free = shutil.disk_usage(self._folder).free  # one system call

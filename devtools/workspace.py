@@ -1,6 +1,7 @@
-"""Sets up what is missing, once: the virtual environment, its packages, and Azurite.
+"""Sets up what is missing: the virtual environment, its packages, and Azurite.
 
-Each step leaves a stamp of what it worked from, so that a second run skips it, and one that was cut off is repeated.
+Each step that installs something writes a stamp of its source files. A later run skips the steps with a valid stamp and
+repeats a step that was interrupted.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from devtools import interpreters
 from devtools.console import Failure, step, tail
-from devtools.environment import trusted
+from devtools.environment import inheritable
 from devtools.installing import disk_is_full
 from devtools.locks import locked
 from devtools.node import ensure_azurite, find_node
@@ -22,30 +23,30 @@ from devtools.processes import run
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """A checkout that is set up: the environment's interpreter and Node, by path."""
+    """A checkout that is set up, with the paths of its interpreter and of Node (empty if Azurite is not needed)."""
 
     root: Path
     python: Path
     node: str
 
     def environment(self) -> dict[str, str]:
-        """Process variables under which `python` is the environment's: `func` looks for it there."""
+        """Environment variables that put the virtual environment first on PATH, where `func` looks for Python."""
         path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
         venv = str(self.python.parent.parent)
-        return {**trusted(os.environ), "PATH": path, "VIRTUAL_ENV": venv, "PYTHONUNBUFFERED": "1"}
+        return {**inheritable(os.environ), "PATH": path, "VIRTUAL_ENV": venv, "PYTHONUNBUFFERED": "1"}
 
 
 def prepare(root: Path, *, needs: Needs = TEST, python_version: str = "", needs_azurite: bool = True) -> Workspace:
-    """The workspace, set up; `python_version` other than the running one has an environment of its own."""
+    """Set up the workspace. Another `python_version` than the running one gets its own virtual environment."""
     node = find_node(root) if needs_azurite else ""
-    version = python_version or interpreters.running()
+    version = python_version or interpreters.running_version()
     base = interpreters.find(version, root)
     with locked(
         root / ".azurite" / "setup.lock",
         holder=str(os.getpid()),
         patience=900,
-        notice="Another dev.py is setting up this checkout: waiting for it",
-        refusal="Another dev.py (process {holder}) has been setting up for 15 minutes: end it, then run this again",
+        waiting_message="Another dev.py is setting up this checkout: waiting for it",
+        busy_message="Another dev.py (process {holder}) has been setting up for 15 minutes: end it and run this again",
     ):
         python = ensure_environment(root, root / _folder(needs, version), version, base)
         ensure_packages(root, python, needs)
@@ -57,11 +58,11 @@ def prepare(root: Path, *, needs: Needs = TEST, python_version: str = "", needs_
 def _folder(needs: Needs, version: str) -> str:
     if needs not in (START, TEST):
         return ".venv-audit"
-    return ".venv" if version == interpreters.running() else f".venv-{version}"
+    return ".venv" if version == interpreters.running_version() else f".venv-{version}"
 
 
 def ensure_environment(root: Path, folder: Path, version: str, base: str) -> Path:
-    """The interpreter of a virtual environment that works, with pip, and is of this version. Others are made again."""
+    """The interpreter of a virtual environment with this version and with pip. A broken environment is made again."""
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if os.path.lexists(folder):
         if _made_with(folder) == version == interpreters.probe([str(python)], root)[0]:
@@ -78,7 +79,7 @@ def ensure_environment(root: Path, folder: Path, version: str, base: str) -> Pat
 
 
 def _ensure_pip(root: Path, python: Path, version: str) -> None:
-    """Other tools make environments without pip."""
+    """Add pip if it is missing: some tools make environments without it."""
     folder = python.parent.parent.name
     if any(site_packages(python).glob("pip-*.dist-info")):
         return
@@ -101,7 +102,7 @@ def _why_no_environment(output: str, version: str, root: Path) -> str:
 
 
 def _made_with(folder: Path) -> str:
-    """The version that a virtual environment was made with; empty when the folder is no environment."""
+    """The version that a virtual environment was made with; empty if the folder is not a virtual environment."""
     try:
         settings = (folder / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -111,7 +112,7 @@ def _made_with(folder: Path) -> str:
 
 
 def _remove_environment(folder: Path) -> None:
-    """Remove what can be made again, and nothing else."""
+    """Remove a virtual environment. `Failure` if the folder is anything else, because it could not be made again."""
     if folder.is_symlink() or folder.is_file():
         raise Failure(f"{folder.name} is not a virtual environment that works: move it away, then run this again")
     if any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():

@@ -15,7 +15,7 @@ FILES = ("dev.py", "host.json", "local.settings.json", *TEST.files, *NODE_PACKAG
 
 
 def make_checkout(folder: Path, *, emulator: Path | None = None) -> Path:
-    """Copy the checkout, with the real function app and emulator, or with a module in the emulator's place."""
+    """Copy the checkout with the real function app and emulator, or with the module `emulator` in their place."""
     folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy2(ROOT / name, folder)
@@ -33,7 +33,7 @@ def make_checkout(folder: Path, *, emulator: Path | None = None) -> Path:
 
 
 def _make_environment(folder: Path) -> None:
-    """An environment that borrows the packages of the one that runs the tests, and knows their names."""
+    """Make an environment that uses the packages of the one that runs the tests and lists their names."""
     environment = folder / ".venv"
     venv.create(environment, symlinks=sys.platform != "win32")
     packages = next(environment.rglob("site-packages"))
@@ -41,7 +41,7 @@ def _make_environment(folder: Path) -> None:
     (packages / "borrowed.pth").write_text(str(borrowed))
     for installed in borrowed.glob("*.dist-info"):
         (packages / installed.name).mkdir()
-        (packages / installed.name / "RECORD").touch()  # pip would remove the files that it lists: none of ours
+        (packages / installed.name / "RECORD").touch()  # empty, so that pip never removes a borrowed file
     for needs in (START, TEST):
         with stamp.renewed(environment / needs.stamp, needs.sources(folder)):
             pass

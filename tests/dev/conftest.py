@@ -1,4 +1,4 @@
-"""Programs that pretend, on a PATH of their own."""
+"""Fake programs on a PATH that contains nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ Script = Callable[[str, str], Path]
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Make a program of that name out of shell lines; nothing but these is on PATH."""
+    """Make a program with this name from shell lines. PATH contains only such programs."""
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))

@@ -1,7 +1,7 @@
-"""Stands in for `python -m emulator`: answers `GET /health`, and has a batch in flight whenever it is told to end.
+"""Replaces `python -m emulator`. It answers `GET /health`, and has a batch in flight whenever a signal ends it.
 
-What happens is printed, one line each, and `dev.py` shows it. `FAKE_HEALTH` lists the statuses that it answers first;
-`FAKE_BATCH_SECONDS` is how long the batch takes.
+It prints a line for each event. `FAKE_HEALTH` lists the status codes of its first answers, and `FAKE_BATCH_SECONDS` is
+how long the batch takes.
 """
 
 import http.server
@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def storage_answers() -> bool:
-    """Whether the storage that this process was given is there."""
+    """Whether the services in this process's connection string accept connections."""
     settings = dict(part.split("=", 1) for part in storage.split(";") if part)
     for service in ("Blob", "Queue", "Table"):
         url = urllib.parse.urlsplit(settings[f"{service}Endpoint"])

@@ -14,7 +14,7 @@ from devtools.ports import free_ports, listening
 
 
 class Run(Child):
-    """`dev.py start` in a checkout, on a free port, with whatever it prints."""
+    """`dev.py start` in a checkout, on a free port, with its output in a file."""
 
     def __init__(
         self, checkout: Path, *, host: str = "emulator", port: int = 0, env: Mapping[str, str] | None = None
@@ -29,30 +29,34 @@ class Run(Child):
         )
 
     def wait_for(self, text: str) -> None:
-        """Wait until it, or its host, has printed the text."""
+        """Wait until the run or its host has printed the text."""
         wait_until(lambda: text in self.output(), seconds=60, what=f"{text!r} is printed")
 
-    def refused(self) -> str:
-        """What it prints when it ends with an error at once."""
+    def error_output(self) -> str:
+        """Wait until the run has ended with exit code 1; return its output."""
         wait_until(lambda: not self.running(), seconds=30, what="it ends")
         assert self.wait() == 1, self.output()
         return self.output()
 
     def ctrl_c(self) -> None:
-        """What a terminal does: it signals the whole process group."""
+        """Signal the whole process group, as a terminal does."""
         os.killpg(self.pid, signal.SIGINT)
 
     def children(self) -> dict[str, int]:
-        """Child IDs of Azurite and the host. Linux only."""
-        found = {}
+        """The process IDs of Azurite and the host. Linux only."""
+        pids = {}
         for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             command = Path(f"/proc/{pid}/cmdline").read_text()
-            found["azurite" if "azurite.js" in command else "host"] = int(pid)
-        return found
+            name = "azurite" if "azurite.js" in command else "host"
+            pids[name] = int(pid)
+        return pids
 
     def everything_has_ended(self) -> bool:
-        """Whether nobody holds the data folder, as host and Azurite do, and nobody listens on the port."""
-        with suppress(Failure), locked(self.checkout / ".azurite" / "storage.lock", holder="", patience=0, refusal=""):
+        """Whether nothing listens on the port, and neither Azurite nor a host has the lock of the data folder."""
+        with (
+            suppress(Failure),
+            locked(self.checkout / ".azurite" / "storage.lock", holder="", patience=0, busy_message=""),
+        ):
             return not listening(self.port)
         return False
 
@@ -64,7 +68,7 @@ class Run(Child):
 
 @contextmanager
 def running(checkout: Path, *, host: str = "emulator", env: Mapping[str, str] | None = None) -> Iterator[Run]:
-    """A run that has printed its URL; whatever is left of it ends with the test."""
+    """A run that has started the service. Everything that is left of it is killed after the test."""
     run = Run(checkout, host=host, env=env)
     children: dict[str, int] = {}
     try:

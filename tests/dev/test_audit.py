@@ -3,7 +3,7 @@ import json
 import pytest
 
 from devtools.audit import Verdict, checkov_verdict, npm_audit_verdict, pip_audit_verdict
-from devtools.processes import Done
+from devtools.processes import ProgramResult
 
 CHECKOV = {
     "results": {
@@ -29,13 +29,13 @@ PIP = {
 NPM = {"vulnerabilities": {"a": {"range": "<2", "severity": "high"}}}
 
 
-def done(document: object, *, code: int = 1, stderr: str = "") -> Done:
-    """What a program has printed."""
-    return Done(code=code, stdout="" if document is None else json.dumps(document), stderr=stderr)
+def done(document: object, *, code: int = 1, stderr: str = "") -> ProgramResult:
+    """The result of a program that has printed the document."""
+    return ProgramResult(code=code, stdout="" if document is None else json.dumps(document), stderr=stderr)
 
 
 def test_findings_are_listed() -> None:
-    """With where they are, and what fixes them."""
+    """Each finding names its place, or the version that fixes it."""
     found = ["CKV_AZURE_3 HTTPS only (/main.bicep:7, storage)", "/broken.bicep cannot be parsed"]
     assert checkov_verdict(done(CHECKOV)).findings == found
     assert checkov_verdict(done([CHECKOV, {"passed": 0}])).findings == found
@@ -44,7 +44,7 @@ def test_findings_are_listed() -> None:
 
 
 def test_a_clean_report_has_no_findings() -> None:
-    """And it ran."""
+    """The checks count as run."""
     assert checkov_verdict(done({"results": {"failed_checks": []}}, code=0)) == Verdict(findings=[])
     assert pip_audit_verdict(done({"dependencies": []}, code=0)) == Verdict(findings=[])
     assert npm_audit_verdict(done({"vulnerabilities": {}}, code=0)) == Verdict(findings=[])
@@ -52,11 +52,11 @@ def test_a_clean_report_has_no_findings() -> None:
 
 @pytest.mark.parametrize("read", [checkov_verdict, pip_audit_verdict, npm_audit_verdict])
 def test_a_program_without_a_report_has_not_run(read: object) -> None:
-    """Its last words say why; that is no finding."""
+    """Its last line of output is the reason, and there are no findings."""
     assert callable(read)
-    assert read(done(None, stderr="ERROR: no connection\n")) == Verdict(why_not_run="ERROR: no connection")
+    assert read(done(None, stderr="ERROR: no connection\n")) == Verdict(skip_reason="ERROR: no connection")
 
 
-def test_a_registry_that_answers_with_an_error_is_not_run() -> None:
-    """Npm prints a document then too."""
-    assert npm_audit_verdict(done({"message": "ENOTFOUND", "error": {}})).why_not_run == "ENOTFOUND"
+def test_npm_has_not_run_if_the_registry_answers_with_an_error() -> None:
+    """Npm prints a JSON document in this case too."""
+    assert npm_audit_verdict(done({"message": "ENOTFOUND", "error": {}})).skip_reason == "ENOTFOUND"

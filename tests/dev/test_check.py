@@ -9,7 +9,7 @@ from tests.dev.conftest import Script
 
 @pytest.fixture
 def asked(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with every call of the tools, which all succeed but those that `broken` names."""
+    """A file with the arguments of every call. The tools named in the file `broken` fail, and all others succeed."""
     tool = (
         f'echo "$@" >> {tmp_path}/asked; while read -r name; do case "$*" in *"$name"*) echo found; exit 1;; esac; done'
     )
@@ -23,7 +23,7 @@ def asked(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> Pa
 def test_every_check_runs_and_pytest_gets_the_other_arguments(
     asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In the order in which they were given."""
+    """Pytest gets them in their original order."""
     assert check.check(tmp_path, ["-k", "a or b", "tests/dev", "-x", "--python", "3.12", "--lf"]) == 0
     assert asked.read_text().splitlines() == [
         "-m ruff check",
@@ -44,7 +44,7 @@ def test_every_check_runs_and_pytest_gets_the_other_arguments(
         ("-m alone", "pytest -m alone"),
     ],
 )
-def test_one_failure_fails_the_whole_and_stops_nothing(
+def test_a_failed_check_fails_the_run_and_stops_no_other_check(
     asked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str, named: str
 ) -> None:
     """The last line names what failed, and its output is shown."""

@@ -27,7 +27,7 @@ print("tidied up", flush=True)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose benchmark says what it is told."""
+    """A checkout whose benchmark prints its arguments."""
     folder = make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
     (folder / "bench").mkdir()
     (folder / "bench" / "__main__.py").write_text(BENCH)
@@ -40,7 +40,7 @@ def bench(checkout: Path, *words: str) -> Child:
 
 
 def test_arguments_and_exit_code_pass_through(checkout: Path) -> None:
-    """Also those that dev.py would understand itself."""
+    """This includes arguments that dev.py itself knows."""
     run = bench(checkout, "--quick", "--port", "1", "-h")
     assert run.wait() == 7
     assert run.output() == "asked for ['--quick', '--port', '1', '-h']\n"
@@ -48,7 +48,7 @@ def test_arguments_and_exit_code_pass_through(checkout: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_module_once_so_that_it_can_tidy_up(checkout: Path, number: signal.Signals) -> None:
-    """As an interrupt, whether it is a Ctrl-C or a build that is cancelled."""
+    """The module gets an interrupt, both for a Ctrl-C and for the SIGTERM of a cancelled build."""
     run = bench(checkout)
     wait_until(lambda: "asked for []" in run.output(), seconds=30, what="the module runs")
     os.killpg(run.pid, number)
@@ -56,9 +56,9 @@ def test_a_signal_reaches_the_module_once_so_that_it_can_tidy_up(checkout: Path,
     assert run.output().endswith("interrupted\ntidied up\n")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child whose parent was killed")
 def test_a_killed_dev_py_interrupts_the_module(checkout: Path) -> None:
-    """Otherwise it would go on for minutes."""
+    """Otherwise the module would go on for minutes."""
     run = bench(checkout)
     wait_until(lambda: "asked for []" in run.output(), seconds=30, what="the module runs")
     run.kill()

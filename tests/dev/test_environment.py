@@ -1,6 +1,6 @@
 import pytest
 
-from devtools.environment import trusted
+from devtools.environment import inheritable
 
 
 @pytest.mark.parametrize(
@@ -11,9 +11,9 @@ from devtools.environment import trusted
         *("npm_config_dry_run", "npm_config_package-lock-only"),
     ],
 )
-def test_what_leads_set_up_astray_is_not_handed_on(name: str) -> None:
-    """It was set for another project."""
-    assert trusted({name: "x", "HOME": "/root"}) == {"HOME": "/root"}
+def test_variables_that_would_break_set_up_are_not_inherited(name: str) -> None:
+    """People set such variables for other projects."""
+    assert inheritable({name: "x", "HOME": "/root"}) == {"HOME": "/root"}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,6 @@ def test_what_leads_set_up_astray_is_not_handed_on(name: str) -> None:
         *("PYTHONUTF8", "PYTHON_THREADPOOL_THREAD_COUNT", "INGEST_BATCH_SIZE", "AzureWebJobsStorage", "NODE_OPTIONS"),
     ],
 )
-def test_where_packages_come_from_and_settings_of_the_app_are_handed_on(name: str) -> None:
+def test_package_sources_and_settings_of_the_app_are_inherited(name: str) -> None:
     """People behind a proxy cannot install anything without them."""
-    assert trusted({name: "x"}) == {name: "x"}
+    assert inheritable({name: "x"}) == {name: "x"}

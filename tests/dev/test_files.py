@@ -17,14 +17,14 @@ MADE = {".venv", ".venv-3.12", ".azurite", "node_modules", ".git", ".mypy_cache"
 
 
 def test_dev_py_parses_under_an_old_python() -> None:
-    """So that it can say that it is too old."""
+    """Then dev.py can tell the user that this Python is too old."""
     ast.parse((ROOT / "dev.py").read_text(), feature_version=(3, 5))
 
 
 def test_only_the_app_is_deployed() -> None:
-    """Whatever else stands in the repository's top folder, or is made there, is in `.funcignore`.
+    """Everything else in the repository's top folder, or made there later, is in `.funcignore`.
 
-    Core Tools takes a pattern for the beginning of a path: none may begin like the app's own files.
+    Core Tools compares a pattern with the beginning of a path, so none may fit the app's own files.
     """
     patterns = (ROOT / ".funcignore").read_text().splitlines()
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
@@ -36,7 +36,7 @@ def test_only_the_app_is_deployed() -> None:
 
 
 def test_local_settings_hold_emulator_values_only() -> None:
-    """They are in git; a host wants flat strings."""
+    """The file is in git, so it must not contain a secret. A host accepts only strings as values."""
     assert json.loads((ROOT / "local.settings.json").read_text()) == {
         "IsEncrypted": False,
         "Values": {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "UseDevelopmentStorage=true"},
@@ -44,7 +44,7 @@ def test_local_settings_hold_emulator_values_only() -> None:
 
 
 def test_the_host_settings_are_those_that_the_service_needs() -> None:
-    """Bare paths, a timer that is back soon after a crash, and no bundle to download."""
+    """Routes have no prefix, the timer runs again soon after a crash, and no bundle is downloaded."""
     host = json.loads((ROOT / "host.json").read_text())
     assert host["version"] == "2.0"
     assert host["extensions"]["http"]["routePrefix"] == ""
@@ -55,8 +55,8 @@ def test_the_host_settings_are_those_that_the_service_needs() -> None:
 
 
 @pytest.mark.parametrize("is_root", [True, False])
-def test_the_build_installs_a_browser_and_runs_what_everybody_runs(tmp_path: Path, *, is_root: bool) -> None:
-    """A browser that cannot be installed fails nothing. A build that is not root uses sudo, without a question."""
+def test_the_build_installs_a_browser_and_runs_dev_py_test(tmp_path: Path, *, is_root: bool) -> None:
+    """The build goes on if the browser cannot be installed. Without root it uses sudo, without a question."""
     (tmp_path / ".ci").mkdir()
     shutil.copy2(ROOT / ".ci" / "run", tmp_path / ".ci")
     programs = tmp_path / "bin"
@@ -81,14 +81,14 @@ def test_the_build_installs_a_browser_and_runs_what_everybody_runs(tmp_path: Pat
 def test_without_a_command_the_commands_are_listed(
     words: list[str], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong one is an error."""
+    """The exit code is 0 if the user asked for help, else 2."""
     assert main(words) == code
     shown = capsys.readouterr().out
     assert all(f"  {name} " in shown for name in ("start", "test", "reset", "audit", "soak", "bench"))
 
 
-def test_a_wrong_command_is_named_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    """So that a slip of the hand is seen at once."""
+def test_for_an_unknown_command_a_similar_one_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    """If no command is similar, the line says only that there is no such command."""
     main(["strat"])
     assert capsys.readouterr().out.startswith("dev.py has no command 'strat'. Did you mean `dev.py start`?\n")
     main(["xyzzy"])

@@ -10,8 +10,8 @@ from tests.support.hosts import func_version
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew() -> Iterator[None]:
-    """What `func` says is kept for a run."""
+def _empty_cache() -> Iterator[None]:
+    """The version of `func` is cached, so the cache is cleared around each test."""
     func_version.cache_clear()
     yield
     func_version.cache_clear()
@@ -25,7 +25,7 @@ def header(config: pytest.Config) -> list[object]:
 def test_without_core_tools_a_run_says_that_it_covers_the_emulator_only(
     pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever reads "passed" knows what has not been tried."""
+    """Then a reader of the result knows that `func` was not tested."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "hosts covered by tests/e2e: emulator (func: not on PATH)" in header(pytestconfig)
 

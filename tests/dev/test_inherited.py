@@ -9,7 +9,7 @@ from tests.dev.run import running
 
 
 def test_the_service_runs_whatever_it_inherits(tmp_path: Path) -> None:
-    """All at once, below a folder with other letters than ASCII's, in a terminal that is not UTF-8."""
+    """The folder's name is not ASCII, the terminal is not UTF-8, and many variables of other projects are set."""
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     for name in ("aiohttp", "pydantic", "emulator", "devtools"):

@@ -10,7 +10,7 @@ from devtools.console import Failure
 from tests.dev.conftest import Script
 
 NOT_UTF_8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
-OTHER = "3.12" if interpreters.running() != "3.12" else "3.13"
+OTHER = "3.12" if interpreters.running_version() != "3.12" else "3.13"
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def pyenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answer(version: str, path: str) -> str:
-    """Shell lines that answer the probe as that interpreter would."""
+    """Shell lines that print what an interpreter of this version at this path prints."""
     return f"echo {version} {os.fsencode(path).hex()}"
 
 
@@ -35,18 +35,18 @@ def install(pyenv: Path, release: str, lines: str) -> None:
 
 @pytest.mark.usefixtures("script")
 def test_the_running_python_is_found_without_a_search(tmp_path: Path) -> None:
-    """It need not be on PATH."""
-    assert interpreters.find(interpreters.running(), tmp_path) == sys.executable
+    """It does not have to be on PATH."""
+    assert interpreters.find(interpreters.running_version(), tmp_path) == sys.executable
 
 
 def test_a_python_on_path_is_found(tmp_path: Path, script: Script) -> None:
-    """By the name that carries its version; it says itself where it is."""
+    """Its name contains the version, and the program itself prints its path."""
     script(f"python{OTHER}", answer(OTHER, "/opt/it/python"))
     assert interpreters.find(OTHER, tmp_path) == "/opt/it/python"
 
 
 def test_a_shim_that_leads_nowhere_is_passed_over(tmp_path: Path, script: Script, pyenv: Path) -> None:
-    """There is one on PATH for every version that pyenv has, also for those that are not switched on."""
+    """Pyenv puts a shim on PATH for every version that it has, even for versions that are not active."""
     script(f"python{OTHER}", "echo 'command not found'; exit 127")
     install(pyenv, f"{OTHER}.1", answer(OTHER, "/pyenv/python"))
     assert interpreters.find(OTHER, tmp_path) == "/pyenv/python"
@@ -62,15 +62,15 @@ def test_the_newest_release_that_runs_is_taken(tmp_path: Path, pyenv: Path) -> N
 
 
 @pytest.mark.usefixtures("script")
-def test_a_python_that_is_nowhere_is_one_line(tmp_path: Path) -> None:
-    """The line names the version."""
+def test_a_python_that_is_not_found_is_reported_in_one_line(tmp_path: Path) -> None:
+    """The line contains the version."""
     with pytest.raises(Failure, match=rf"^No Python {OTHER} found: install it.*$"):
         interpreters.find(OTHER, tmp_path)
 
 
 @pytest.mark.parametrize("version", ["3.10", "2.7", "3", "three", "3.12.1"])
 def test_a_version_that_cannot_be_used_is_refused(tmp_path: Path, version: str) -> None:
-    """Too old, or not two numbers."""
+    """These versions are too old, or are not two numbers."""
     with pytest.raises(Failure, match=r"give a version from 3\.11 on"):
         interpreters.find(version, tmp_path)
 
@@ -82,10 +82,10 @@ def test_what_python_says_at_its_start_is_not_its_version(tmp_path: Path, script
 
 
 def test_a_path_is_found_that_the_terminal_cannot_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter lies below a folder with other letters than ASCII's, and nothing is in UTF-8."""
+    """The interpreter is in a folder whose name is not ASCII, and the terminal is not UTF-8."""
     for name, value in NOT_UTF_8.items():
         monkeypatch.setenv(name, value)
     link = tmp_path / "Jörg" / "env"
     venv.create(link, symlinks=True)
     version, path = interpreters.probe([str(link / "bin" / "python")], tmp_path)
-    assert (version, path) == (interpreters.running(), str(link / "bin" / "python"))
+    assert (version, path) == (interpreters.running_version(), str(link / "bin" / "python"))

@@ -1,4 +1,4 @@
-"""Installing Python packages into an environment of one's own, whatever the user's environment asks of pip."""
+"""Installing Python packages into a virtual environment, whatever the user's variables and settings tell pip."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ ELSEWHERE = "/nonexistent/elsewhere"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an environment, and a package to install that needs no network."""
+    """A folder with a virtual environment, and a package that can be installed without a network."""
     folder = tmp_path_factory.mktemp("root")
     venv.create(folder / ".venv", symlinks=sys.platform != "win32", with_pip=True)
     make_wheel(folder / "wheels")
@@ -30,11 +30,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def python(root: Path) -> Path:
     """The environment's interpreter, with nothing installed."""
-    found = root / ".venv" / "bin" / "python"
-    for path in packages.site_packages(found).glob("tiny*"):
+    interpreter = root / ".venv" / "bin" / "python"
+    for path in packages.site_packages(interpreter).glob("tiny*"):
         shutil.rmtree(path)
     (root / ".venv" / NEEDS.stamp).unlink(missing_ok=True)
-    return found
+    return interpreter
 
 
 def make_wheel(folder: Path) -> None:
@@ -79,21 +79,21 @@ def make_wheel(folder: Path) -> None:
 def test_packages_arrive_whatever_the_environment_says(
     root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """Each of these leads an installation elsewhere, breaks it, or makes another module of that name win."""
+    """Each of these variables would install elsewhere, break the installation, or put another module first."""
     if value == "foreign":
         (tmp_path / "tiny.py").write_text("raise ImportError('a module of another project')")
         value = str(tmp_path)
     monkeypatch.setenv(name, value)
     packages.ensure_packages(root, python, NEEDS)
     assert (packages.site_packages(python) / "tiny" / "part.py").is_file()
-    assert stamp.fresh(root / ".venv" / NEEDS.stamp, NEEDS.sources(root))
+    assert stamp.is_fresh(root / ".venv" / NEEDS.stamp, NEEDS.sources(root))
 
 
 @pytest.mark.parametrize("setting", ["target", "prefix", "root"])
 def test_a_configuration_that_leads_elsewhere_is_named_and_leaves_no_stamp(
     root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    """Pip reports success there too."""
+    """Pip reports success in this case too."""
     (tmp_path / "pip.conf").write_text(f"[install]\n{setting} = {tmp_path}\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     with pytest.raises(Failure, match=r"pip reported success, but tiny 1\.0 is not in \.venv: .* pip config list"):
@@ -104,7 +104,7 @@ def test_a_configuration_that_leads_elsewhere_is_named_and_leaves_no_stamp(
 def test_a_user_installation_in_the_configuration_is_overruled(
     root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A virtual environment refuses it."""
+    """Without the override, pip would fail, because a virtual environment allows no user installation."""
     (tmp_path / "pip.conf").write_text("[install]\nuser = true\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     packages.ensure_packages(root, python, NEEDS)
@@ -114,7 +114,7 @@ def test_a_user_installation_in_the_configuration_is_overruled(
 def test_packages_that_have_lost_files_are_installed_again(
     root: Path, python: Path, capsys: pytest.CaptureFixture[str], lost: str
 ) -> None:
-    """Without these the next run would end with an import error, and every one after it."""
+    """Otherwise every later run would end with an import error."""
     packages.ensure_packages(root, python, NEEDS)
     site = packages.site_packages(python)
     (site / lost).rename(site / "moved")
@@ -128,8 +128,8 @@ def test_packages_that_have_lost_files_are_installed_again(
         shutil.rmtree(site / "moved") if (site / "moved").is_dir() else (site / "moved").unlink()
 
 
-def test_packages_that_cannot_be_imported_are_no_success(root: Path, python: Path) -> None:
-    """The line says what does not work, and the step is repeated next time."""
+def test_packages_that_cannot_be_imported_are_a_failure(root: Path, python: Path) -> None:
+    """The line says which module is missing, and the next run repeats the step."""
     needs = packages.Needs(files=NEEDS.files, stamp=NEEDS.stamp, modules=("tiny", "tiny_extra"))
     with pytest.raises(Failure, match=r"The installed packages do not work: .*No module named 'tiny_extra'"):
         packages.ensure_packages(root, python, needs)
@@ -146,7 +146,7 @@ def test_packages_that_cannot_be_imported_are_no_success(root: Path, python: Pat
 def test_a_failed_installation_says_what_failed(
     root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
 ) -> None:
-    """The network is blamed only for what it did."""
+    """The message mentions the network only if the network was the cause."""
     monkeypatch.setenv("PIP_RETRIES", "1")  # pip names the network only when it tries again
     needs = packages.Needs(files=(str(tmp_path / "requirements.txt"),), stamp=NEEDS.stamp, modules=())
     if line.startswith("tiny=="):

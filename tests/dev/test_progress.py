@@ -16,7 +16,7 @@ TESTS = {
 
 @pytest.mark.parametrize("options", [[], ["-n", "2", "--dist", "loadscope"]])
 def test_every_module_is_announced_and_reported(tmp_path: Path, options: list[str]) -> None:
-    """With a line when it begins, one for each failure, and one when it has ended."""
+    """There is a line when a module starts, a line for each failure, and a line when the module has ended."""
     for name, text in TESTS.items():
         (tmp_path / name).write_text(text)
     pytest_ = [sys.executable, "-m", "pytest", "-p", "devtools.progress", "-o", "console_output_style=classic"]

@@ -20,17 +20,17 @@ from devtools.console import Failure
     ],
 )
 def test_comments_and_trailing_commas_are_accepted(text: str, value: Any) -> None:
-    """As Core Tools accept them; inside a string they are text."""
+    """Core Tools accept them too. Inside a string they are text."""
     assert relaxed_json.parse(text) == value
 
 
 def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
-    """With the place of the mistake."""
+    """The message also contains the line and the column."""
     (tmp_path / "local.settings.json").write_text('{"Values": {')
     with pytest.raises(Failure, match=r"^local\.settings\.json is not JSON \(.*line 1 column 13"):
         relaxed_json.load(tmp_path / "local.settings.json")
 
 
-def test_a_file_that_is_not_there_is_nothing(tmp_path: Path) -> None:
-    """It may be left out."""
+def test_a_missing_file_gives_none(tmp_path: Path) -> None:
+    """The file is optional."""
     assert relaxed_json.load(tmp_path / "local.settings.json") is None

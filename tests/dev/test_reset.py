@@ -27,12 +27,12 @@ def stored(tmp_path: Path) -> Path:
 
 
 def left(folder: Path) -> set[str]:
-    """What is in it apart from locks."""
+    """The names of the files in the folder, without the lock files."""
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
 def test_with_yes_everything_stored_is_deleted(tmp_path: Path, stored: Path) -> None:
-    """Without a question."""
+    """No question is asked."""
     assert reset(tmp_path, ["--yes"]) == 0
     assert not left(stored)
 
@@ -41,7 +41,7 @@ def test_with_yes_everything_stored_is_deleted(tmp_path: Path, stored: Path) -> 
 def test_a_person_is_asked_first(
     tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
 ) -> None:
-    """Whatever is not a yes deletes nothing."""
+    """Nothing is deleted unless the answer is yes."""
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     assert reset(tmp_path, []) == code
     assert bool(left(stored)) == (code == 1)
@@ -59,9 +59,9 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(
 
 @pytest.mark.parametrize("lock", ["start.lock", "storage.lock"])
 def test_nothing_is_deleted_under_a_running_service(tmp_path: Path, stored: Path, lock: str) -> None:
-    """Also not under what a killed one has left."""
+    """The same is true while a host or an Azurite of a killed run is left."""
     with (
-        locked(stored / lock, holder="process 7", patience=0, refusal=""),
+        locked(stored / lock, holder="process 7", patience=0, busy_message=""),
         pytest.raises(Failure, match=r"in use \(process 7\)"),
     ):
         reset(tmp_path, ["--yes"])
@@ -69,5 +69,5 @@ def test_nothing_is_deleted_under_a_running_service(tmp_path: Path, stored: Path
 
 
 def test_without_anything_stored_there_is_nothing_to_do(tmp_path: Path) -> None:
-    """That is no error."""
+    """The exit code is 0."""
     assert reset(tmp_path, []) == 0

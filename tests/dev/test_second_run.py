@@ -1,4 +1,4 @@
-"""`dev.py start` with the real service: what was accepted, and what was in flight, outlives a Ctrl-C."""
+"""`dev.py start` with the real service: accepted lists and batches in flight survive a Ctrl-C."""
 
 import json
 import urllib.request
@@ -20,14 +20,14 @@ LEASE_SECONDS = 25
 
 
 def call(run: Run, path: str, body: object = None) -> Any:
-    """GET, or POST the body; gives the answer's document."""
+    """GET, or POST if there is a body; return the answer's JSON document."""
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(f"http://127.0.0.1:{run.port}{path}", data, timeout=30) as answer:
         return json.load(answer)
 
 
-def test_the_second_run_goes_on_where_the_first_was_stopped(tmp_path: Path) -> None:
-    """Ctrl-C while a batch runs takes its mark back: the next run starts it again, long before its lease is over."""
+def test_a_second_run_finishes_the_batches_of_the_first(tmp_path: Path) -> None:
+    """Ctrl-C removes the mark of a running batch, so the next run starts it again before its lease has ended."""
     checkout = make_checkout(tmp_path / "checkout")
     with running(checkout, env=FAST) as first:
         accepted = call(first, "/ingest", {"ids": [1, 2, 3, 4, 5], "priority": "HIGH"})["ingestion_id"]

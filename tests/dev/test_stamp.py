@@ -14,27 +14,27 @@ def sources(tmp_path: Path) -> list[Path]:
     return files
 
 
-def test_a_step_that_succeeded_is_fresh_until_a_source_changes(tmp_path: Path, sources: list[Path]) -> None:
-    """What counts is the content."""
+def test_a_stamp_is_fresh_until_the_content_of_a_source_changes(tmp_path: Path, sources: list[Path]) -> None:
+    """A new modification time alone is not a change."""
     mark = tmp_path / "mark"
-    assert not stamp.fresh(mark, sources)
+    assert not stamp.is_fresh(mark, sources)
     with stamp.renewed(mark, sources):
         pass
-    assert stamp.fresh(mark, sources)
+    assert stamp.is_fresh(mark, sources)
     sources[1].touch()
-    assert stamp.fresh(mark, sources)
+    assert stamp.is_fresh(mark, sources)
     sources[1].write_text("other content")
-    assert not stamp.fresh(mark, sources)
+    assert not stamp.is_fresh(mark, sources)
 
 
 def test_a_step_that_failed_leaves_no_stamp(tmp_path: Path, sources: list[Path]) -> None:
-    """Not even the one it had before: what it left behind is anybody's guess."""
+    """An earlier stamp is removed too, because nobody knows what the failed step has changed."""
     mark = tmp_path / "mark"
     with stamp.renewed(mark, sources):
         pass
     with pytest.raises(KeyboardInterrupt), stamp.renewed(mark, sources):
         raise KeyboardInterrupt
-    assert not stamp.fresh(mark, sources)
+    assert not stamp.is_fresh(mark, sources)
 
 
 def test_content_that_moves_between_files_is_a_change(tmp_path: Path, sources: list[Path]) -> None:
@@ -44,4 +44,4 @@ def test_content_that_moves_between_files_is_a_change(tmp_path: Path, sources: l
         pass
     sources[0].write_text("contentcon")
     sources[1].write_text("tent")
-    assert not stamp.fresh(mark, sources)
+    assert not stamp.is_fresh(mark, sources)

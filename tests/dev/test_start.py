@@ -31,7 +31,7 @@ echo "worker: $!"
 exec python emulator/__main__.py "$@"
 """
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child whose parent was killed")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make_func(checkout: Path) -> Path:
-    """A folder with a program that answers like Core Tools, and serves like the fake host."""
+    """Make a folder with a program that prints a version as Core Tools do, and serves like the fake host."""
     func = checkout / "bin" / "func"
     func.parent.mkdir()
     func.write_text(FAKE_FUNC)
@@ -50,14 +50,14 @@ def make_func(checkout: Path) -> Path:
 
 
 def runs(pid: int) -> bool:
-    """Whether the process has not ended; one that nobody has collected has."""
+    """Whether the process still runs. A zombie does not."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip()[:1] not in ("", "Z")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_the_host_first_and_azurite_last(checkout: Path, number: signal.Signals) -> None:
-    """A Ctrl-C, too, is for dev.py alone: the emulator gets one SIGINT, and finds its storage until it has ended."""
+    """Only dev.py gets the signal, even a Ctrl-C. The emulator gets one SIGINT, and its storage outlives it."""
     with running(checkout) as run:
         os.killpg(run.pid, number)
         assert run.wait() == 0
@@ -67,7 +67,7 @@ def test_a_signal_stops_the_host_first_and_azurite_last(checkout: Path, number: 
 
 
 def test_the_service_is_announced_when_it_answers(checkout: Path) -> None:
-    """The URL is the one that was asked for."""
+    """The URL contains the port of the command line."""
     with running(checkout) as run:
         assert f"The service runs at http://127.0.0.1:{run.port}, and its data is in .azurite/\n" in run.output()
         assert f"curl -i http://127.0.0.1:{run.port}/ingest -d '" in run.output()
@@ -75,7 +75,7 @@ def test_the_service_is_announced_when_it_answers(checkout: Path) -> None:
 
 
 def test_a_second_ctrl_c_kills_the_host_at_once_and_never_azurite(checkout: Path) -> None:
-    """What was in flight is started again later."""
+    """A batch that was in flight is started again later."""
     with running(checkout, env={"FAKE_BATCH_SECONDS": "600"}) as run:
         run.ctrl_c()
         run.wait_for("got SIGINT")
@@ -90,7 +90,7 @@ def test_a_second_ctrl_c_kills_the_host_at_once_and_never_azurite(checkout: Path
 
 @pytest.mark.parametrize("host", ["emulator", "func"])
 def test_one_ctrl_c_ends_everything_within_5_s(checkout: Path, host: str) -> None:
-    """Also in the middle of a tick that would go on for minutes, and func's worker with it."""
+    """This is true even in the middle of a tick that would take minutes, and includes func's worker."""
     env = {"FAKE_BATCH_SECONDS": "600", "PATH": f"{make_func(checkout)}{os.pathsep}{os.environ['PATH']}"}
     with running(checkout, host=host, env=env) as run:
         began = time.monotonic()
@@ -101,37 +101,37 @@ def test_one_ctrl_c_ends_everything_within_5_s(checkout: Path, host: str) -> Non
         assert run.azurite_closed_in_order()
 
 
-def test_a_second_start_in_the_same_checkout_is_one_line(checkout: Path) -> None:
-    """Two Azurites on one folder would destroy it."""
+def test_a_second_start_in_the_same_checkout_fails_with_one_line(checkout: Path) -> None:
+    """Two Azurites would destroy the data in their folder."""
     with running(checkout) as first:
-        assert Run(checkout).refused() == (
-            "This checkout's service is already running, and .azurite/ in use "
-            f"(process {first.pid}, port {first.port}): end that one first\n"
+        assert Run(checkout).error_output() == (
+            "The service of this checkout already runs and uses .azurite/ "
+            f"(process {first.pid}, port {first.port}): end it first\n"
         )
 
 
-def test_a_port_in_use_is_one_line(checkout: Path) -> None:
-    """It is found before anything is started."""
+def test_a_port_in_use_is_reported_in_one_line(checkout: Path) -> None:
+    """The port is checked before anything is started."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        output = Run(checkout, port=port).refused()
+        output = Run(checkout, port=port).error_output()
     line = rf"Port {port} cannot be used, it is in use: choose another, such as dev.py start --port \d+\n"
     assert re.fullmatch(line, output), output
 
 
 def test_an_unhealthy_service_says_why_and_runs(checkout: Path) -> None:
-    """A wrong setting is shown at once; a backlog from yesterday is no reason not to start."""
+    """Health is 503 for a wrong setting, which the user must see, and for an old backlog, which must not stop it."""
     with running(checkout, env={"FAKE_HEALTH": "503"}) as run:
-        complaint = "GET /health answers 503: INGEST_BATCH_SIZE is 0: give 1 or more\n"
-        assert run.output().endswith(f"{complaint}Ctrl-C stops it.\n")
+        health_message = "GET /health answers 503: INGEST_BATCH_SIZE is 0: give 1 or more\n"
+        assert run.output().endswith(f"{health_message}Ctrl-C stops it.\n")
         assert "The service runs at" in run.output()
         assert "Try it" not in run.output()
 
 
 def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Path) -> None:
-    """It looks for its Python on PATH, is told to end itself, and its worker may outlive it: not for long."""
+    """Func finds its Python on PATH and ends itself on SIGTERM. Its worker is ended soon after it."""
     func = make_func(checkout) / "func"
     with running(checkout, host="func", env={"PATH": f"{func.parent}{os.pathsep}{os.environ['PATH']}"}) as run:
         assert f"Host: func 4.2.1 ({func})\n" in run.output()
@@ -144,14 +144,15 @@ def test_func_is_given_the_environment_and_leaves_no_worker_behind(checkout: Pat
         assert not runs(worker)
 
 
-def test_what_the_system_refuses_is_one_line(checkout: Path) -> None:
-    """Such as a full disk; here a file stands where the data folder should be."""
+def test_an_error_of_the_operating_system_is_reported_in_one_line(checkout: Path) -> None:
+    """Another example is a full disk. Here the data folder cannot be made, because there is a file with its name."""
     (checkout / ".azurite").touch()
-    assert re.fullmatch(r"The system refused something \(.*\.azurite.*\): correct that, .*\n", Run(checkout).refused())
+    line = r"The operating system reports an error \(.*\.azurite.*\): correct that, .*\n"
+    assert re.fullmatch(line, Run(checkout).error_output())
 
 
 def test_a_reader_that_goes_away_stops_the_service_without_a_traceback(checkout: Path) -> None:
-    """As with `dev.py start | head -2`: the host's own lines go nowhere from then on."""
+    """An example is `dev.py start | head -2`. The later lines of the host are discarded."""
     port = free_ports(1)[0]
     command = [sys.executable, "dev.py", "start", "--host", "emulator", "--port", str(port)]
     with (checkout / "errors").open("wb") as errors:
@@ -170,7 +171,7 @@ def test_a_reader_that_goes_away_stops_the_service_without_a_traceback(checkout:
 
 @linux_only
 def test_a_host_that_dies_ends_the_run(checkout: Path) -> None:
-    """One line says what happened; Azurite ends in order."""
+    """One line says what happened, and Azurite writes its data before it ends."""
     with running(checkout) as run:
         os.kill(run.children()["host"], signal.SIGKILL)
         assert run.wait() == 1
@@ -181,7 +182,7 @@ def test_a_host_that_dies_ends_the_run(checkout: Path) -> None:
 
 @linux_only
 def test_an_azurite_that_dies_ends_the_run(checkout: Path) -> None:
-    """The host is told to end, and one line says what happened."""
+    """The host gets a signal to end, and one line says what happened."""
     with running(checkout) as run:
         os.kill(run.children()["azurite"], signal.SIGKILL)
         assert run.wait() == 1
@@ -192,7 +193,7 @@ def test_an_azurite_that_dies_ends_the_run(checkout: Path) -> None:
 
 @linux_only
 def test_a_killed_dev_py_leaves_nothing_running_and_nothing_lost(checkout: Path) -> None:
-    """The kernel tells the host to end, Azurite lives as long as the host does, and then ends in order."""
+    """The kernel sends the host a signal. Azurite runs until the host has ended, and then writes its data."""
     with running(checkout) as run:
         run.kill()
         wait_until(run.everything_has_ended, seconds=30, what="everything has ended")
@@ -201,8 +202,8 @@ def test_a_killed_dev_py_leaves_nothing_running_and_nothing_lost(checkout: Path)
 
 
 @linux_only
-def test_a_killed_dev_py_that_nobody_collects_is_no_running_one(checkout: Path) -> None:
-    """As a child of this test it stays a zombie until it is waited for, as under some containers' process 1."""
+def test_a_killed_dev_py_that_is_a_zombie_does_not_count_as_running(checkout: Path) -> None:
+    """Here it stays a zombie until this test waits for it. In some containers, process 1 never does that."""
     with running(checkout) as run:
         os.kill(run.pid, signal.SIGKILL)
         following = Run(checkout)
@@ -215,13 +216,13 @@ def test_a_killed_dev_py_that_nobody_collects_is_no_running_one(checkout: Path) 
 
 @linux_only
 def test_a_start_after_a_killed_one_waits_until_the_data_is_free(checkout: Path) -> None:
-    """Nothing has to be tidied up by hand, and never do two Azurites write to one folder."""
+    """The user does not have to clean up, and two Azurites never write to the same folder."""
     with running(checkout, env={"FAKE_BATCH_SECONDS": "600"}) as run:
         host = run.children()["host"]
         run.kill()
         following = Run(checkout)
         try:
-            following.wait_for("The run before this was killed: waiting")
+            following.wait_for("The previous run was killed: waiting")
             assert "Azurite" not in following.output().partition("\n")[2]
             os.kill(host, signal.SIGKILL)
             following.wait_for("Ctrl-C stops it.")
@@ -230,21 +231,21 @@ def test_a_start_after_a_killed_one_waits_until_the_data_is_free(checkout: Path)
 
 
 def test_waiting_has_an_end() -> None:
-    """The failure is what the limit says."""
+    """The failure has the message of the limit."""
     with pytest.raises(Failure, match=r"^It does not answer \(waited 0\.1 s\)$"):
         wait(lambda: False, [], Interrupts(), limit=Limit(0.1, "It does not answer"))
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
 def test_a_number_that_is_no_port_is_refused(checkout: Path, port: str) -> None:
-    """With the range that is one."""
+    """The message contains the range of valid ports."""
     run = Child([sys.executable, "dev.py", "start", f"--port={port}"], log=checkout / "log", cwd=checkout)
     assert run.wait() == 2
     assert f"{port} is no port: give a number from 1 to 65535" in run.output()
 
 
 def test_services_that_start_at_the_same_moment_get_storage_of_their_own(tmp_path: Path) -> None:
-    """Whoever finds its ports taken after it has chosen them takes others."""
+    """If another service takes its ports after they were chosen, a service chooses others."""
     checkouts = [make_checkout(tmp_path / f"checkout-{number}", emulator=FAKE_HOST) for number in range(3)]
     runs_together = [Run(checkout) for checkout in checkouts]
     try:

@@ -19,7 +19,7 @@ DEVELOPMENT = "UseDevelopmentStorage=true"
 
 
 def write_settings(root: Path, **values: str) -> None:
-    """With a comment and a trailing comma, as people write them."""
+    """Write the file with a comment and a trailing comma, as people do."""
     (root / "local.settings.json").write_text("// mine\n" + json.dumps({"Values": values})[:-1] + ",}")
 
 
@@ -43,7 +43,7 @@ def write_settings(root: Path, **values: str) -> None:
 def test_storage_that_the_user_has_set_is_used(
     tmp_path: Path, variables: dict[str, str], values: dict[str, str], source: str | None
 ) -> None:
-    """The environment wins over the file; the line that is shown has no secret in it."""
+    """The environment overrides the file, and the text for the user does not contain the secret."""
     write_settings(tmp_path, **values)
     account = chosen_account(tmp_path, variables)
     assert (account is None) == (source is None)
@@ -52,7 +52,7 @@ def test_storage_that_the_user_has_set_is_used(
         assert "c2VjcmV0" not in account.source
 
 
-def test_with_storage_of_ones_own_no_azurite_is_started(tmp_path: Path) -> None:
+def test_with_an_account_of_the_user_no_azurite_is_started(tmp_path: Path) -> None:
     """One line says which storage is used, and how to change that."""
     own = connection_string(free_ports(3))
     checkout = make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
@@ -76,27 +76,27 @@ def test_with_storage_of_ones_own_no_azurite_is_started(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_of_azurite_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
-    """To run it again would not help: the folder must be moved away."""
+    """The user is told to move the folder away, because running the command again would not help."""
     checkout = make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
     (checkout / ".azurite").mkdir()
     (checkout / ".azurite" / name).write_text(content)
-    last = Run(checkout).refused().splitlines()[-1]
+    last = Run(checkout).error_output().splitlines()[-1]
     assert said in last
     assert f"in {checkout / '.azurite'}: move this folder away" in last
 
 
 def test_what_azurite_has_written_is_not_damaged(tmp_path: Path) -> None:
-    """Nor is anything else in its folder."""
-    with azurite(tmp_path) as one:
-        one.stop()
-    assert list(one.data.glob("__azurite_db_*.json"))
-    assert damaged_files(one.data, one.log.read_text()) == []
+    """No file in its folder counts as damaged."""
+    with azurite(tmp_path) as server:
+        server.stop()
+    assert list(server.data.glob("__azurite_db_*.json"))
+    assert damaged_files(server.data, server.log.read_text()) == []
 
 
-def test_a_disk_that_is_nearly_full_is_said_once(
+def test_a_disk_that_is_nearly_full_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Azurite confirms what it cannot write."""
+    """The warning matters because Azurite acknowledges data that it cannot write."""
     watch = SpaceWatch(tmp_path)
     for free in (200_000_000, 199_000_000, 100_000_000):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
@@ -107,7 +107,7 @@ def test_a_disk_that_is_nearly_full_is_said_once(
 
 
 def test_packages_of_azurite_that_are_damaged_are_installed_again(tmp_path: Path) -> None:
-    """A file inside of a package is gone, which is seen when Azurite does not start."""
+    """A file of a package is missing, and that is noticed when Azurite does not start."""
     checkout = make_checkout(tmp_path / "checkout", emulator=FAKE_HOST)
     package = checkout / "node_modules" / "azurite"
     whole = package.resolve()
