@@ -17,7 +17,7 @@ from emulator.stopping import EXIT_INTERRUPTED, GRACE_SECONDS
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Load the app and serve it until the process ends; AppError if that cannot be done."""
+    """Load the app and serve it until the process ends; AppError if the app cannot be served."""
     folder = arguments.folder.resolve()
     if not (folder / f"{SCRIPT}.py").is_file():
         raise AppError(f"{folder} is not a function app: it has no {SCRIPT}.py")
@@ -39,7 +39,7 @@ def _listen(port: int) -> socket.socket:
         raise AppError(f"port {port}: {reason}; free it, or choose another --port") from None
     except OverflowError:
         raise AppError(f"port {port}: not from 0 to 65535; free it, or choose another --port") from None
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without it each body is 40 ms late
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without it, each body arrives 40 ms late
     return listening
 
 
@@ -66,11 +66,11 @@ def _key(text: str) -> str:
 
 
 def main() -> None:
-    """Run the program; it ends with status 1 and a line that says why if the app cannot be served."""
+    """Run the program. If the app cannot be served, it prints the reason and ends with status 1."""
     arguments = _arguments()
     try:
         asyncio.run(serve(arguments))
-    except KeyboardInterrupt:  # before the emulator serves; from then on it hears SIGINT itself
+    except KeyboardInterrupt:  # only before the emulator serves; afterwards it handles SIGINT itself
         sys.exit(EXIT_INTERRUPTED)
     except AppError as error:
         if error.__cause__ is not None:

@@ -1,4 +1,4 @@
-"""The part of the host's administration that a developer uses: its state, its functions, running one by hand."""
+"""The host's admin endpoints that developers use: its state, its functions, and starting a function by hand."""
 
 import json
 import tempfile
@@ -24,7 +24,10 @@ PING = Answer(status=200, headers=(("Cache-Control", "no-store,no-cache"), ("Pra
 
 
 class Admin:
-    """Answers requests below /admin. `errors` are the reasons of functions in error; `run` starts a timer function."""
+    """Answers requests below /admin.
+
+    `errors` has the reason for each function that is in error. `run` starts a timer function.
+    """
 
     def __init__(
         self, functions: Sequence[Function], errors: Mapping[str, str], run: Callable[[Function], None]
@@ -34,9 +37,9 @@ class Admin:
         self._run = run
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
-        """Answer a request; None if none of the host's own endpoints has this path and method.
+        """Answer a request; None if the host has no endpoint with this path and method.
 
-        Such a request is for the routes of the functions (WebJobsApplicationBuilderExtension).
+        The host then passes such a request to the routes of the functions (WebJobsApplicationBuilderExtension).
         """
         base = f"http://{headers.get('host', '')}"
         match method.upper(), path.lower().strip("/").split("/")[1:]:
@@ -61,7 +64,7 @@ class Admin:
         return json_answer({"errors": [error]} if error else {})
 
     def _start(self, name: str, content_type: str, body: bytes) -> int:
-        """Start a function as a request asks for it; return the status of the answer."""
+        """Start the function that a request names; return the status of the answer."""
         media_type = content_type.partition(";")[0].strip().lower()
         if not media_type.endswith(("/json", "+json")):
             return 415

@@ -1,4 +1,4 @@
-"""What becomes of the value that an HTTP function returns. What the host cannot send raises here: that is a 500."""
+"""Turns the value that an HTTP function returns into an answer. A value that cannot be sent raises an error (a 500)."""
 
 import json
 import re
@@ -27,7 +27,7 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What goes back to the caller."""
+    """The answer to the caller."""
 
     status: int
     headers: Sequence[Header] = ()
@@ -59,7 +59,7 @@ def json_answer(content: object) -> Answer:
 
 
 def _status(text: str) -> int:
-    """Read a status, which is 200 if it is not a number; ValueError if HTTP cannot send it."""
+    """Read a status code. A text that is not a number means 200; ValueError for a number that is no final status."""
     status = int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text) else 200
     if not 200 <= status <= 999:
         raise ValueError(f"HTTP has no final status {status}")
@@ -67,7 +67,7 @@ def _status(text: str) -> int:
 
 
 def _headers(returned: Mapping[str, str]) -> list[Header]:
-    """Return the headers that are sent: of names that differ in case only, the first one."""
+    """Return the headers that are sent. If several names differ only in case, the first header is sent."""
     headers: dict[str, Header] = {}
     for name, value in returned.items():
         if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):

@@ -1,4 +1,4 @@
-"""Reads the functions of an app from its `function_app.py`, as the host's Python worker does."""
+"""Loads the functions of an app from its `function_app.py`, as the host's Python worker does."""
 
 import importlib
 import inspect
@@ -41,7 +41,7 @@ class Function:
 
     @property
     def needs_key(self) -> bool:
-        """Whether the host asks callers for a key. Without an `authLevel` it does."""
+        """Whether callers need a key. They do if there is no `authLevel`."""
         return self.is_http and str(self.trigger.get("authLevel") or "function").lower() != "anonymous"
 
 
@@ -93,7 +93,7 @@ def _bound_names(bindings: Sequence[Binding]) -> set[str]:
 
 
 def _takes_context(name: str, handler: Callable[..., Any], bindings: Sequence[Binding]) -> bool:
-    """Compare the handler's parameters with the bindings; ValueError if they do not belong together."""
+    """Whether the handler has a parameter `context`; ValueError if its other parameters are not its bindings."""
     parameters = set(inspect.signature(handler).parameters)
     bound = _bound_names(bindings)
     unbound = parameters - bound
@@ -103,15 +103,16 @@ def _takes_context(name: str, handler: Callable[..., Any], bindings: Sequence[Bi
 
 
 def _is_disabled(name: str) -> bool:
-    """Whether the setting `AzureWebJobs.NAME.Disabled` is true; `_` may stand for the dots, the case is ignored."""
+    """Whether the setting `AzureWebJobs.NAME.Disabled` is true. Its dots may be written as `_`, and case is ignored."""
     switches = {f"azurewebjobs.{name}.disabled".lower(), f"azurewebjobs_{name}_disabled".lower()}
-    return any(key.lower() in switches and value.lower() in ("true", "1") for key, value in os.environ.items())
+    values = [value.lower() for key, value in os.environ.items() if key.lower() in switches]
+    return "true" in values or "1" in values
 
 
 def _error(name: str, bindings: Sequence[Binding]) -> str:
-    """Return why a function with this name and these bindings cannot run, or an empty text."""
+    """Return the reason why a function with this name and these bindings cannot run, or an empty text."""
     errors = [f"The emulator does not support the binding type {kind}." for kind in _unsupported(bindings)]
-    # Since 4.1038 the host takes single underscores. An app that is to run on every version must not use them.
+    # Since 4.1038 the host accepts single underscores. An app that should run on every version must not use them.
     invalid = [bound for bound in sorted(_bound_names(bindings)) if not (bound.isascii() and bound.isalnum())]
     errors += [f"The binding name {bound} is invalid. Please assign a valid name to the binding." for bound in invalid]
     if not FUNCTION_NAME.fullmatch(name):

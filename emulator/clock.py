@@ -1,4 +1,4 @@
-"""The two clocks of the machine. Waiting is monotonic; the wall clock, which people set, only says when it is due."""
+"""The two clocks of the machine. The wall clock, which people can set, decides what is due. Waiting is monotonic."""
 
 import asyncio
 import time
@@ -6,20 +6,20 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-SMALLEST_JUMP = timedelta(seconds=1)  # a smaller difference comes from a clock that is adjusted, not set
+SMALLEST_JUMP = timedelta(seconds=1)  # smaller differences come from gradual adjustments, not from setting the clock
 
 
 class Clock(Protocol):
-    """What timers need of time."""
+    """The clock that timers use."""
 
     def now(self) -> datetime:
         """Return the wall clock's time, in UTC."""
 
     def monotonic(self) -> float:
-        """Return seconds that only grow."""
+        """Return the monotonic clock's time in seconds."""
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait for the event, but at most so many monotonic seconds."""
+        """Wait for the event, but at most `seconds` on the monotonic clock."""
 
 
 class SystemClock:
@@ -37,18 +37,18 @@ class SystemClock:
 
 
 class JumpDetector:
-    """Notices that the wall clock was set, as the monotonic clock was not."""
+    """Notices that the wall clock was set, by comparing it with the monotonic clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._epoch = self._measure_epoch()
 
     def jump(self) -> timedelta:
-        """Return how far the wall clock was set since the last call: forward, back (below zero), or not at all."""
+        """Return by how much the wall clock was set since the last call: negative if it was set back, zero if not."""
         before, self._epoch = self._epoch, self._measure_epoch()
         jumped = self._epoch - before
         return jumped if abs(jumped) >= SMALLEST_JUMP else timedelta()
 
     def _measure_epoch(self) -> datetime:
-        """Return the wall clock's time at which the monotonic clock was zero."""
+        """Return the wall clock's time when the monotonic clock was zero."""
         return self._clock.now() - timedelta(seconds=self._clock.monotonic())

@@ -1,4 +1,4 @@
-"""The inline constraints of route parameters, as ASP.NET Core judges a value in .NET's invariant culture."""
+"""The inline constraints of route parameters, as ASP.NET Core checks them in .NET's invariant culture."""
 
 import re
 from collections.abc import Callable
@@ -65,14 +65,14 @@ def _pattern(pattern: str) -> Constraint:
 def _is_datetime(text: str) -> bool:
     date = re.sub(TIME, "", text.strip(), flags=re.IGNORECASE)
     if not date:
-        return bool(text.strip())  # a time alone is a moment of today
+        return bool(text.strip())  # a time without a date means today
     date = re.sub("[./]", "-", date).replace(",", "")
     return any(_is_date(date, date_format) for date_format in DATE_FORMATS)
 
 
 def _is_date(text: str, date_format: str) -> bool:
     try:
-        datetime.strptime(text, date_format)  # noqa: DTZ007 - only whether it is a date
+        datetime.strptime(text, date_format)  # noqa: DTZ007 - the value is not used
     except ValueError:
         return False
     return True
@@ -93,7 +93,7 @@ WITHOUT_ARGUMENTS: dict[str, Constraint] = {
     "file": _is_file,
     "nonfile": is_no_file,
 }
-# By name and number of arguments.
+# The keys are a name and a number of arguments.
 WITH_NUMBERS: dict[tuple[str, int], Callable[..., Constraint]] = {
     ("range", 2): _integer,
     ("min", 1): lambda low: _integer(low, LONG_MAX),

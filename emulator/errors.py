@@ -1,4 +1,4 @@
-"""The one error that ends the emulator before it serves."""
+"""The error that ends the emulator before it serves."""
 
 
 class AppError(Exception):

@@ -1,4 +1,4 @@
-"""Serves the functions of an app, from start to end."""
+"""Serves the functions of an app until a signal ends the process."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     #: The function key that callers need; None lets every caller in.
     key: str | None
@@ -35,7 +35,7 @@ class Options:
 
 
 class Host:
-    """The functions of an app, with a timer or a route for each that is not in error."""
+    """Serves the functions of an app. Each function that is not in error has a timer or a route."""
 
     def __init__(self, functions: Sequence[Function], settings: Mapping[str, str], options: Options) -> None:
         self._functions = functions
@@ -64,7 +64,7 @@ class Host:
         """Serve on the socket until a signal comes, then end the process."""
         self._invocations.follow(asyncio.get_running_loop())
         signals = Signals(grace_seconds=self._options.grace_seconds)
-        signals.hear()
+        signals.install()
         self._log_functions(listening.getsockname()[1])
         for timer in self._active_timers():
             self._start(timer.listen(self._stop_timers))
@@ -91,13 +91,13 @@ class Host:
         log.info("listening on %s for %s (process %d)", url, Path.cwd(), os.getpid())
 
     def _start(self, coroutine: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - any coroutine
-        """Run a part of the emulator beside the others; its failure is logged."""
+        """Run a part of the emulator as a task. If it fails, the error is logged."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._note_end)
+        task.add_done_callback(self._log_task_failure)
         return task
 
-    def _note_end(self, task: asyncio.Task[Any]) -> None:
+    def _log_task_failure(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("A part of the emulator has failed:\n%s", traceback_of(error))
@@ -118,10 +118,13 @@ class Host:
             await asyncio.wait([cleaning_up, serving, *self._tasks], timeout=CLEAN_UP_SECONDS)
 
     async def _wait_until_idle(self, serving: asyncio.Task[Any]) -> None:
-        """Wait until open requests are answered, and for a moment at which no function runs and no timer is due."""
+        """Wait until open requests are answered, and then until no function runs and no timer is due."""
         await asyncio.wait([serving])
-        while self._runner.running or any(timer.is_due() for timer in self._active_timers()):  # noqa: ASYNC110 - no event says that a due time is far
+        while self._is_busy():  # noqa: ASYNC110 - no event is set when a timer stops being due
             await asyncio.sleep(POLL_SECONDS)
+
+    def _is_busy(self) -> bool:
+        return bool(self._runner.running) or any(timer.is_due() for timer in self._active_timers())
 
     def _active_timers(self) -> list[Timer]:
         return [
@@ -132,7 +135,7 @@ class Host:
 
 
 def _thread_count(settings: Mapping[str, str]) -> int | None:
-    """Return how many synchronous functions may run at once; None leaves it to Python, as the worker does."""
+    """Return how many synchronous functions may run at once; None means Python's default, as in the worker."""
     count = settings.get("python_threadpool_thread_count", "")
     if count.isdecimal() and int(count) > 0:
         return int(count)

@@ -1,14 +1,15 @@
-"""Which run of a function a task belongs to, and what becomes of its log lines once that run is over.
+"""Knows which run of a function each task belongs to, and drops the log lines of tasks whose run has ended.
 
-A run is a timer run or an HTTP call. Its own task belongs to it, and so does every task that is created in it, also
-indirectly. The real host drops the log lines of a run that is over, so the emulator does too. There are three cases:
+A run is a timer run or an HTTP call. Its own task belongs to it, and so does every task that is created in it, directly
+or indirectly. The real host drops the log lines of a run that has ended, so the emulator does too. There are three
+cases:
 
-- A task logs while its run is under way: the line comes through.
-- A task that was left behind logs after its run has ended: the line is dropped. The task itself goes on undisturbed.
-- A done callback or a thread logs: neither is in a task, so the line comes through at any time.
+- A task logs while its run is under way: the line is printed.
+- A task logs after its run has ended: the line is dropped. The task itself is not disturbed.
+- A done callback or a thread logs: neither is in a task, so the line is always printed.
 
-A task that a run creates through `loop.call_soon` belongs to that run here. On the real host it belongs to whatever ran
-last, which nobody can rely on.
+A task that a run creates through `loop.call_soon` belongs to that run. On the real host it belongs to the function that
+ran last, so no app can rely on it.
 """
 
 import asyncio
@@ -43,14 +44,14 @@ class Invocations:
         self._owners = WeakKeyDictionary[asyncio.Task[Any], Invocation]()
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on know what tasks of the loop belong to, and log every exception that nobody has asked for."""
+        """From now on, record the run of each new task of the loop, and log exceptions that nobody handles."""
         loop.set_task_factory(self._create_task)
-        loop.set_exception_handler(_log_unnoticed)
+        loop.set_exception_handler(_log_unhandled)
 
     async def run(self, invocation: Invocation, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine in a task that belongs to the invocation; the invocation is over when it ends."""
 
-        async def to_its_end() -> T:
+        async def run_and_mark_over() -> T:
             try:
                 return await coroutine
             finally:
@@ -58,13 +59,12 @@ class Invocations:
 
         context = contextvars.copy_context()
         context.run(_invocation.set, invocation)
-        return await asyncio.create_task(to_its_end(), context=context)
+        return await asyncio.create_task(run_and_mark_over(), context=context)
 
     async def cancel(self, seconds: float) -> None:
-        """Cancel all tasks of timer runs and all tasks that were left behind, and wait until they have ended.
+        """Cancel all tasks, except those of HTTP calls that are under way, and wait until they have ended.
 
-        HTTP calls that are under way go on. Tasks that a cancelled task creates to clean up are waited for as well.
-        What has not ended after `seconds` is left alone.
+        This also waits for tasks that a cancelled task creates to clean up. After `seconds` it stops waiting.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -101,14 +101,14 @@ class Invocations:
 
 
 class EndedRunFilter(logging.Filter):
-    """Drops the lines of runs that are over, and warns about the first of them."""
+    """Drops the log lines of runs that have ended, and warns about the first of these lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self._has_warned = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line comes through. The emulator's own lines always do."""
+        """Whether the line is printed. The emulator's own lines always are."""
         invocation = _invocation_of_current_task()
         if record.name == log.name or invocation is None or not invocation.is_over:
             return True
@@ -138,8 +138,8 @@ def _log_failure(task: asyncio.Task[Any]) -> None:
         log.error("A task failed while it was cancelled:\n%s", traceback_of(error))
 
 
-def _log_unnoticed(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what asyncio reports, first of all a task that failed and whose result nobody has asked for."""
+def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what asyncio reports, above all a failed task whose result nobody has awaited."""
     error = context.get("exception")
     details = f"\n{traceback_of(error)}" if error else ""
     log.error("%s%s", context["message"], details)

@@ -1,4 +1,4 @@
-"""Runs functions: async functions on the event loop, others on a thread. Nothing that a function raises gets out."""
+"""Runs functions: async functions on the event loop, others on a thread. What a function raises is logged."""
 
 import asyncio
 import inspect
@@ -25,7 +25,7 @@ class Runner:
     def __init__(self, invocations: Invocations, *, threads: int | None) -> None:
         self._invocations = invocations
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="function")
-        #: Names of the functions that run now; a name is there as often as its function runs.
+        #: Names of the functions that run now. If a function runs twice at once, its name is there twice.
         self.running: list[str] = []
 
     async def run(self, function: Function, argument: object, convert: Callable[[object], T]) -> T | None:
@@ -69,7 +69,7 @@ def _is_being_cancelled() -> bool:
 
 
 def _context(function_name: str) -> SimpleNamespace:
-    """Build what a parameter `context` gets; there is no tracing and no retry."""
+    """Build the value of a parameter `context`, without tracing and retries."""
     invocation_id = str(uuid.uuid4())
     return SimpleNamespace(
         function_name=function_name,

@@ -1,4 +1,4 @@
-"""Function keys, for those who start the emulator with `--key`."""
+"""Checks the function key if the emulator was started with `--key`."""
 
 import hmac
 
@@ -6,9 +6,9 @@ from emulator.request import Request, query_pairs
 
 
 def has_key(key: str, request: Request) -> bool:
-    """Whether a request has the key: in the header `x-functions-key` or, without that header, as `code` in its query.
+    """Whether a request has the key in the header `x-functions-key` or as the first `code` in its query.
 
-    As on the host, the first `code` counts, and a wrong header is not made good by a right query.
+    As on the host, the query is only read if the header is missing.
     """
     sent = request.headers.get("x-functions-key")
     if sent is None:

@@ -1,4 +1,4 @@
-"""Which requests the host's web server refuses, and how it reads a body."""
+"""Checks requests against the limits of the host's web server, and reads their bodies as it does."""
 
 import asyncio
 import re
@@ -14,13 +14,13 @@ MAX_REQUEST_LINE = 8192
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32768
 MAX_BODY = 104_857_600
-#: A client that sends no byte of its body for so long has not sent it.
+#: If a client sends nothing of its body for so long, the body counts as not sent.
 STALLED_SECONDS = 5
 HOST = re.compile(r"((\[[0-9a-fA-F:.]+\]|[\w!$&'().~-]+)(:[0-9]+)?)?", re.ASCII)
 
 
-def refusal(scope: Scope) -> int | None:
-    """Return the status for a request that is too long or malformed, None for a good request."""
+def rejection_status(scope: Scope) -> int | None:
+    """Return the status code for a request that is too long or malformed; None for a good request."""
     target = scope["raw_path"]
     if scope["query_string"]:
         target += b"?" + scope["query_string"]
@@ -40,9 +40,9 @@ def refusal(scope: Scope) -> int | None:
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body; None if it is too long, or not sent to its end.
+    """Return the body; None if it is too long, or if the client did not send all of it.
 
-    The host goes by the announced length: without it the body is empty, even if the client sends chunks.
+    As on the host, a body without a `Content-Length` is empty, even if the client sends chunks.
     """
     announced = int(headers.get("content-length", "0"))
     is_too_long = announced > MAX_BODY

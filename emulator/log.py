@@ -1,4 +1,4 @@
-"""The emulator's own log, and tracebacks that show the app's code only."""
+"""Sets up logging, and writes tracebacks that begin in the app's code."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
-# The host's names of log levels, as `host.json` has them.
+# The names of log levels in `host.json`.
 LEVELS = {"trace": 5, "debug": 10, "information": 20, "warning": 30, "error": 40, "critical": 50, "none": 60}
 NOT_THE_APPS = (str(Path(__file__).parent), str(Path("concurrent", "futures")), "importlib")
 
@@ -14,7 +14,7 @@ log = logging.getLogger("emulator")
 
 
 def set_up_logging(level: str, line_filter: logging.Filter, *, verbose: bool) -> None:
-    """Log to standard output: the app's lines from `level` on, the emulator's own from INFO on, or all if `verbose`."""
+    """Log to standard output: the app's lines from `level` up, the emulator's from INFO up (DEBUG if `verbose`)."""
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(line_filter)
     logging.basicConfig(handlers=[handler], level=LEVELS.get(level, logging.INFO), format=FORMAT, datefmt="%H:%M:%S")

@@ -1,7 +1,8 @@
-"""A schedule says when a timer is due next, strictly after a moment, in UTC.
+"""Computes when a timer is due next after a given moment, in UTC.
 
-NCRONTAB is read as github.com/atifaziz/NCrontab reads it, which no Python library does: a reversed range is swapped,
-7 is not Sunday, a name matches by its beginning, `5/10` runs to the field's end, and both day fields must match.
+NCRONTAB has rules that no Python library follows (github.com/atifaziz/NCrontab): the ends of a reversed range are
+swapped, 7 is not Sunday, the beginning of a name is enough, `5/10` goes on to the end of the field, and both day fields
+must match.
 """
 
 import calendar
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-DAYS_AHEAD = 100 * 366  # a schedule without a day in a century (30 February) is never due
+DAYS_AHEAD = 100 * 366  # a schedule without a day in a century, such as 30 February, is never due
 TIME_SPAN = re.compile(
     r"(?:(?P<days>\d+)\.)?(?P<hours>\d+):(?P<minutes>\d+)(?::(?P<seconds>\d+)(?P<fraction>\.\d{1,7})?)?"
     r"|(?P<only_days>\d+)"
@@ -20,7 +21,7 @@ TIME_SPAN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """The range of an NCRONTAB field; `names` may stand for its numbers, from `low` on."""
+    """The range of an NCRONTAB field. The first of its `names` means `low`, the next name `low + 1`, and so on."""
 
     low: int
     high: int
@@ -40,7 +41,7 @@ FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The values that each of the six NCRONTAB fields admits, ascending, or a period."""
+    """The allowed values of each of the six NCRONTAB fields in ascending order, or a period."""
 
     fields: Sequence[Sequence[int]] = ()
     period: timedelta | None = None
@@ -83,7 +84,7 @@ class Schedule:
 def parse(text: str, settings: Mapping[str, str]) -> Schedule:
     """Read five or six NCRONTAB fields or a time span; ValueError if the text is neither.
 
-    %NAME% stands for a setting; the names in `settings` are in lower case.
+    %NAME% is replaced by the setting NAME. The names in `settings` are in lower case.
     """
     for name in re.findall("%([^%]+)%", text):
         value = settings.get(name.lower())
@@ -121,7 +122,7 @@ def _period(text: str) -> timedelta:
 
 
 def _values(text: str, field: Field) -> list[int]:
-    """Return the values that a field such as `1-5,10/15` admits."""
+    """Return the values that a field such as `1-5,10/15` allows."""
     values: set[int] = set()
     for item in text.split(","):
         values.update(_range(item, field, whole=text))
@@ -148,7 +149,7 @@ def _range(item: str, field: Field, *, whole: str) -> range:
 
 
 def _value(text: str, field: Field) -> int:
-    """Return the number that a text or the beginning of a name stands for; -1, which no field admits, if none."""
+    """Return the number that a text or the beginning of a name means; -1, which no field allows, if it means none."""
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     if text:

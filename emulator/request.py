@@ -1,4 +1,4 @@
-"""What a function is handed: path, query and headers as the host's web server and its Python worker pass them on."""
+"""Builds the request for a function, with path, query and headers as the host and its Python worker pass them on."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ LENGTH_OF_ESCAPE = len("%FF")
 
 
 def unescape(text: str) -> str:
-    """Decode the percent escapes that are UTF-8. The host leaves all others as they were written: `%ff` stays `%ff`."""
+    """Decode the percent escapes that are UTF-8. All others stay as they are, as on the host: `%ff` stays `%ff`."""
     return ESCAPES.sub(lambda escapes: _unescape_run(escapes[0]), text)
 
 
 def _unescape_run(escapes: str) -> str:
     """Decode escapes that follow each other without a gap."""
-    decoded = unquote_to_bytes(escapes).decode("utf-8", "surrogateescape")  # a surrogate is a byte that is no UTF-8
+    decoded = unquote_to_bytes(escapes).decode("utf-8", "surrogateescape")  # a byte that is not UTF-8 is a surrogate
     parts = []
     start = 0
     for character in decoded:
@@ -31,7 +31,7 @@ def _unescape_run(escapes: str) -> str:
 
 
 def normalize(raw_path: str) -> str:
-    """Return the path that is routed: decoded except for `%2F`, and without dot segments."""
+    """Return the path for routing: decoded except for `%2F`, and without dot segments."""
     slashes_stay = re.sub("%(?=2f)", "%25", raw_path, flags=re.IGNORECASE)
     segments = unescape(slashes_stay).split("/")[1:]
     kept: list[str] = []
@@ -47,10 +47,10 @@ def normalize(raw_path: str) -> str:
 
 
 def query_parameters(query: str) -> dict[str, str]:
-    """Return the parameters of a query, keys compared without regard to case.
+    """Return the parameters of a query. Keys that differ only in case are the same.
 
-    The values of a repeated key are joined by commas, empty values are left out, and so is a key without any other.
-    The key is spelled as it was the second time, if it is repeated: ASP.NET Core does that.
+    The values of a repeated key are joined by commas. Empty values are left out, and a key with only empty values too.
+    A repeated key is spelled as in its second occurrence, as in ASP.NET Core.
     """
     values_by_key: dict[str, list[str]] = {}
     spelling: dict[str, str] = {}
@@ -72,12 +72,12 @@ def query_pairs(query: str) -> list[tuple[str, str]]:
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers, whose names are in lower case; UnicodeDecodeError if a value is not UTF-8."""
+    """Return the headers, with names in lower case; UnicodeDecodeError if a value is not UTF-8."""
     values_by_name: dict[str, list[str]] = {}
     for name, value in headers:
         values_by_name.setdefault(name.decode(), []).append(value.decode())
     if "transfer-encoding" in values_by_name and "content-length" in values_by_name:
-        # Kestrel renames the length, against request smuggling.
+        # Kestrel renames the length to prevent request smuggling.
         values_by_name["x-content-length"] = values_by_name.pop("content-length")
     return {name: _joined(values) for name, values in values_by_name.items()}
 
@@ -88,19 +88,19 @@ def _joined(values: Iterable[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request after the web server has read it, without its body."""
+    """A request as the web server has read it, without its body."""
 
     method: str
     #: Decoded and without dot segments.
     path: str
-    #: As it was sent, with its `?`; empty if there was not even that.
+    #: As it was sent, including the `?`; empty if the request has no `?`.
     query: str
     #: Names are in lower case.
     headers: Mapping[str, str]
 
 
 def read_request(scope: Mapping[str, Any], *, has_lone_question_mark: bool) -> Request:
-    """Read a request that the web server does not refuse. An ASGI scope drops a `?` without a query."""
+    """Read a request that is within the limits. `has_lone_question_mark`: an ASGI scope drops a `?` without a query."""
     query = scope["query_string"].decode()
     return Request(
         method=scope["method"],
@@ -111,7 +111,7 @@ def read_request(scope: Mapping[str, Any], *, has_lone_question_mark: bool) -> R
 
 
 def for_function(request: Request, route_values: Mapping[str, str], body: bytes) -> HttpRequest:
-    """Build what the function is handed; the request must have a host."""
+    """Build the request object for the function; the request must have a host."""
     without_lone_percents = re.sub("%(?![0-9a-fA-F]{2})", "%25", request.path)
     shown_path = quote(without_lone_percents, safe="!$&'()*+,-./:;=@_~%")
     shown_query = request.query.replace("#", "%23")

@@ -1,7 +1,7 @@
-"""Which function serves a path.
+"""Finds the function for a path.
 
-As on the host, the first route that matches serves, in the order of functions' names: a literal does not win over a
-parameter.
+As on the host, the first route that matches is used, in the order of the functions' names. A literal does not take
+precedence over a parameter.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ class Route:
     """A parsed template and the function that it leads to."""
 
     segments: Sequence[Segment]
-    #: The methods that it serves, in upper case. None means all of them, an empty set none.
+    #: The methods that the route serves, in upper case. None means all methods, an empty set means none.
     methods: frozenset[str] | None
     function: Function
 
@@ -64,9 +64,9 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Function, Val
 
 
 def route_for(function: Function, others: Sequence[Route]) -> Route:
-    """Return the function's route; ValueError if its template is wrong, reserved or the same as that of another."""
+    """Return the function's route; ValueError if its template is wrong, reserved or already used."""
     own_template = function.trigger.get("route") or ""
-    parse(own_template)  # the host also reads it without the prefix
+    parse(own_template)  # the host also parses the template without the prefix
     methods = function.trigger.get("methods")
     route = Route(
         segments=parse(function.route),
@@ -84,14 +84,14 @@ def route_for(function: Function, others: Sequence[Route]) -> Route:
 
 
 def _conflict(route: Route, other: Route) -> bool:
-    """Whether two routes have one template and a method in common. An empty list of methods conflicts with all."""
+    """Whether two routes have the same template and share a method. An empty set conflicts with every set."""
     if route.function.route.strip("/").lower() != other.function.route.strip("/").lower():
         return False
     return not route.methods or not other.methods or not route.methods.isdisjoint(other.methods)
 
 
 def _match_piece(segment: Segment, piece: str, *, rest: str) -> Values | None:
-    """Match a segment with its piece of the path. `rest` is the path from this piece on, for a catch-all."""
+    """Match a segment with its piece of the path. A catch-all gets `rest`, the path from this piece on."""
     last = segment[-1]
     if isinstance(last, Parameter) and last.kind is Kind.CATCH_ALL:
         return {last.name: rest} if piece else None
@@ -115,15 +115,15 @@ def _match_missing(segment: Segment) -> Values | None:
 
 
 def _match_from_the_right(segment: Segment, piece: str) -> Values | None:
-    """Match literals from the right to the left; a parameter takes what is between them, at least one character."""
+    """Match literals from right to left. A parameter gets the text between two literals, at least one character."""
     values: Values = {}
-    end = len(piece)  # what is to the right of it is matched
+    end = len(piece)  # everything to the right of this index is matched
     pending: Parameter | None = None  # the parameter whose left end is not known yet
     for part in reversed(segment):
         if isinstance(part, Parameter):
             pending = part
             continue
-        space = end if pending is None else max(end - 1, 0)  # one character is left for the parameter
+        space = end if pending is None else max(end - 1, 0)  # leaves one character for the parameter
         start = piece.lower().rfind(part, 0, space)
         is_adjacent = start + len(part) == end
         if start < 0 or (pending is None and not is_adjacent):
@@ -139,8 +139,8 @@ def _match_from_the_right(segment: Segment, piece: str) -> Values | None:
 
 
 def _is_allowed(parameter: Parameter, value: str | None) -> bool:
-    """Whether the parameter's constraints allow the value; None means that the path and the template give none."""
+    """Whether the parameter's constraints allow the value. It is None if neither the path nor the template has one."""
     if value is None:
-        # An optional parameter is then not judged, and of the constraints only `nonfile` allows a missing value.
+        # The constraints of an optional parameter are not checked. Otherwise only `nonfile` allows a missing value.
         return parameter.kind is Kind.OPTIONAL or all(judge is is_no_file for judge in parameter.constraints)
     return all(judge(value) for judge in parameter.constraints)

@@ -1,4 +1,4 @@
-"""HTTP in front of the functions: routing and answers as the host and its web server give them."""
+"""The HTTP server in front of the functions. It routes and answers as the host and its web server do."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from emulator.answer import NOT_FOUND, Answer, answer
 from emulator.app import Function
 from emulator.invoke import Runner
 from emulator.keys import has_key
-from emulator.limits import Receive, Scope, read_body, refusal
+from emulator.limits import Receive, Scope, read_body, rejection_status
 from emulator.log import log
 from emulator.request import Request, for_function, read_request
 from emulator.routes import Route, find
@@ -24,11 +24,11 @@ CLOSE = (("Connection", "close"),)
 HOME = Answer(status=200, headers=(("Content-Type", "text/html"),), body=b"<p>The functions emulator is running.</p>\n")
 UNAUTHORIZED = Answer(status=401)
 KEEP_ALIVE_SECONDS = 130
-# A target as a proxy gets it; it must name the same host as the header.
+# A request target as clients send it to a proxy; its host must be that of the header `Host`.
 ABSOLUTE_TARGET = re.compile(rb"http://([^/]*)(/.*)?")
-# Longer than all limits, so that the site sees what is too long and can answer why.
+# Longer than all limits, so that the site sees a request that is too long and can answer with the right status.
 BUFFER_BYTES = 262_144
-# Reason phrases of the host's web server that differ from those of Python, whose own change with its version.
+# Reason phrases of the host's web server that differ from those of some version of Python.
 PHRASES = {
     306: b"Switch Proxy",
     413: b"Payload Too Large",
@@ -44,23 +44,23 @@ PHRASES = {
 
 
 class Protocol(h11_impl.H11Protocol):
-    """h11, which takes any method as the host does; httptools would refuse an invented method."""
+    """The h11 protocol. Like the host, it accepts any method; httptools rejects unknown methods."""
 
     def data_received(self, data: bytes) -> None:
-        """See the base class, which drops a `?` without a query; the URL that a function is handed has it."""
+        """Remember a `?` without a query, which the base class drops. The URL for the function must have it."""
         request_line = data.partition(b"\n")[0]
         self.app_state["has_lone_question_mark"] = b"? HTTP/" in request_line
         super().data_received(data)
 
     def handle_events(self) -> None:
-        """See the base class; the client is asked to continue only while it still waits for that."""
+        """See the base class. Send `100 Continue` only if the client still waits for it."""
         super().handle_events()
         if self.cycle is not None and not self.conn.they_are_waiting_for_100_continue:
             self.cycle.waiting_for_100_continue = False
 
 
 def create_server(site: "Site") -> uvicorn.Server:
-    """Return a server of the site; its `serve` takes a socket, and it leaves signals to the emulator."""
+    """Return a server for the site. It does not handle signals, because the emulator does."""
     h11_impl.STATUS_PHRASES.update(PHRASES)
     config = uvicorn.Config(
         site,
@@ -101,9 +101,9 @@ class Site:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         _make_target_relative(scope)
-        refused = refusal(scope)
-        if refused is not None:
-            return Answer(status=refused, headers=CLOSE)
+        rejected = rejection_status(scope)
+        if rejected is not None:
+            return Answer(status=rejected, headers=CLOSE)
         request = read_request(scope, has_lone_question_mark=scope["state"]["has_lone_question_mark"])
         function, route_values = find(self._routes, request.method, request.path) or (None, {})
         is_admin = (request.path.lower() + "/").startswith("/admin/")
@@ -126,7 +126,7 @@ class Site:
         if self._key is not None and function.needs_key and not has_key(self._key, request):
             log.debug("%s %s: no valid key for %s", request.method, request.path, function.name)
             return UNAUTHORIZED
-        has_host = bool(request.headers.get("host"))  # HTTP/1.0 may leave it out; then no URL can be built
+        has_host = bool(request.headers.get("host"))  # optional in HTTP/1.0, but the function's URL needs it
         if body is None or not has_host:
             return Answer(status=500, headers=CLOSE)
         reply = await self._runner.run(function, for_function(request, route_values, body), answer)
@@ -134,7 +134,7 @@ class Site:
 
 
 def _make_target_relative(scope: Scope) -> None:
-    """Turn a target with scheme and host into a path, if the host is that of the header."""
+    """Turn a target with scheme and host into a path if the host is that of the header `Host`."""
     match = ABSOLUTE_TARGET.fullmatch(scope["raw_path"])
     if match and (b"host", match[1]) in scope["headers"]:
         scope["raw_path"] = match[2] or b"/"

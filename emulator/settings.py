@@ -1,4 +1,4 @@
-"""`host.json` and `local.settings.json`: read as Core Tools read them, comments and trailing commas included."""
+"""Reads `host.json` and `local.settings.json` as Core Tools do, with comments and trailing commas."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from typing import Any
 
 from emulator.errors import AppError
 
-# JSON has neither comments nor trailing commas, but Core Tools accept both. Strings come first in the pattern, so that
-# what looks like a comment inside a string stays.
+# JSON has neither comments nor trailing commas, but Core Tools accept both. The pattern matches strings first, so that
+# comment signs inside a string stay.
 STRING = r'"(?:[^"\\]|\\.)*"'
-COMMENT = r"(?>//[^\n]*|/\*.*?\*/)"  # atomic: a comment that has begun is never cut short to make the rest match
+COMMENT = r"(?>//[^\n]*|/\*.*?\*/)"  # the group is atomic, so that a comment is never shortened to make the rest match
 TRAILING_COMMA = rf",(?=(?:\s|{COMMENT})*[\]}}])"
 NOT_STANDARD_JSON = re.compile(rf"(?P<string>{STRING})|{COMMENT}|{TRAILING_COMMA}", re.DOTALL)
 
@@ -22,18 +22,18 @@ DEFAULTS = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", "FUNCTIONS_WORKER_RUNT
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that may have comments and trailing commas; AppError if the file holds anything else."""
+    """Read a JSON object that may have comments and trailing commas; AppError if the file contains anything else."""
     try:
         content = json.loads(_standard_json(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:
         raise AppError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise AppError(f"{path} must hold a JSON object")
+        raise AppError(f"{path} must be a JSON object")
     return content
 
 
 def _standard_json(text: str) -> str:
-    """Blank out comments and trailing commas. Line and column of everything else stay, for error messages."""
+    """Replace comments and trailing commas by blanks, so that lines and columns in error messages stay right."""
 
     def blank(match: re.Match[str]) -> str:
         return match["string"] or re.sub(r"[^\n]", " ", match[0])
@@ -43,9 +43,9 @@ def _standard_json(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """What the emulator uses of `host.json`."""
+    """The settings in `host.json` that the emulator uses."""
 
-    #: What the route of every function begins with, without slashes around it; may be empty.
+    #: The beginning of every function's route, without slashes around it; may be empty.
     route_prefix: str
     #: The default log level, in lower case as the host names it; empty if it is not set.
     log_level: str
@@ -64,9 +64,9 @@ def read_host_settings(folder: Path) -> HostSettings:
 
 
 def set_environment(folder: Path, port: int) -> None:
-    """Give this process the app's settings and folder, as the host does.
+    """Set the app's settings as environment variables and change to its folder, as the host does.
 
-    A variable of the environment wins over `local.settings.json`, unless it is empty.
+    An environment variable that is not empty overrides `local.settings.json`.
     """
     for name, value in {**DEFAULTS, **_local_values(folder)}.items():
         if not os.environ.get(name):

@@ -1,11 +1,11 @@
-"""How the process ends.
+"""Ends the process on a signal.
 
-- SIGINT (Ctrl-C) ends it in order: timer runs and the tasks that runs have left behind are cancelled and may clean up.
-  After a second SIGINT it is gone at once.
-- SIGTERM ends it as the real host ends: new connections are refused and open requests answered, while timers go on
-  running. After the grace period it is gone, in the middle of whatever runs, and nothing is cancelled.
+- SIGINT (Ctrl-C): timer runs and the tasks that runs have left behind are cancelled and may clean up. A second SIGINT
+  ends the process at once.
+- SIGTERM ends the process as it ends the real host: new connections are refused, open requests are answered, and timers
+  go on. The process ends when nothing runs, or after the grace period in the middle of what runs. Nothing is cancelled.
 
-A thread watches over both limits, so that a function that blocks the event loop cannot delay the end.
+A thread enforces both time limits, so that a function that blocks the event loop cannot delay the end.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from emulator.log import log
 
 #: After SIGINT, how long cancelled runs may clean up and open HTTP calls may end.
 CLEAN_UP_SECONDS = 3.0
-#: After SIGTERM, how long the process may live on if something runs; `--grace` sets another limit.
+#: After SIGTERM, how long the process may go on if something runs; `--grace` sets another limit.
 GRACE_SECONDS = 30.0
-#: What the end in order may take beyond CLEAN_UP_SECONDS, and a last line on the log beyond any limit.
+#: Extra time: for the rest of the shutdown after CLEAN_UP_SECONDS, and for the last log line after either limit.
 MARGIN_SECONDS = 1.0
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 class Signals:
-    """Hears SIGINT and SIGTERM on behalf of the event loop."""
+    """Handles SIGINT and SIGTERM, and sets events of the event loop."""
 
     def __init__(self, *, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
         self._loop = asyncio.get_running_loop()
         self._has_interrupt = False
         self._has_terminate = False
-        #: SIGINT has come.
+        #: Set after SIGINT.
         self.interrupted = asyncio.Event()
-        #: A signal has come.
+        #: Set after SIGINT or SIGTERM.
         self.asked_to_end = asyncio.Event()
 
-    def hear(self) -> None:
+    def install(self) -> None:
         """Replace the handlers of both signals."""
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._terminate)
@@ -64,24 +64,25 @@ class Signals:
 
 
 def end_process() -> NoReturn:
-    """End at once, without clearing up what the app leaves open: the host ends its worker in the same way."""
+    """End at once and do not close what the app has left open. The host ends its worker in the same way."""
     _flush()
     os._exit(0)
 
 
 def _flush() -> None:
-    with suppress(OSError, ValueError):  # whoever read the output may have gone
+    with suppress(OSError, ValueError):  # the reader of the output may have ended
         logging.shutdown()
         sys.stdout.flush()
 
 
 def _end_process_after(seconds: float) -> None:
-    def last_words() -> None:
+    def warn() -> None:
         log.warning("Something still runs: the process ends in the middle of it.")
         _flush()
 
     def end() -> None:
-        writer = threading.Thread(target=last_words, daemon=True)  # its reader may be stuck, and so may the log's lock
+        # In a thread, because writing blocks forever if the output's reader hangs or another thread has the log's lock.
+        writer = threading.Thread(target=warn, daemon=True)
         writer.start()
         writer.join(MARGIN_SECONDS)
         os._exit(0)

@@ -1,7 +1,7 @@
-"""Route templates such as `items/{id:int}`, as ASP.NET Core parses them ("Routing in ASP.NET Core").
+"""Parses route templates such as `items/{id:int}` as ASP.NET Core does ("Routing in ASP.NET Core").
 
-A template is a list of segments, a segment a list of literals (texts in lower case) and parameters. What ASP.NET Core
-would not parse is a ValueError.
+A template is a list of segments. A segment is a list of literals (texts in lower case) and parameters. A template that
+ASP.NET Core cannot parse raises ValueError.
 """
 
 import re
@@ -11,22 +11,22 @@ from enum import Enum
 
 from emulator.constraints import Constraint, constraint
 
-# A slash, a parameter in braces, or a literal. A doubled brace is a literal brace, also inside a parameter.
+# A token is a slash, a parameter in braces, or a literal. A doubled brace is a literal brace, also inside a parameter.
 TOKEN = re.compile(r"/|\{(?!\{)(?P<inside>(?:[^{}]|\{\{|\}\})*)\}|(?P<literal>(?:[^{}/?]|\{\{|\}\})+)")
 CONSTRAINT = r":([^:=(]*(?:\(.*?(?:\)(?=[:=]|$)|$))?)"
 PARAMETER = re.compile(
     rf"(?P<stars>\*{{0,2}})(?P<name>[^/{{}}?*][^/{{}}?*:=]*)(?P<constraints>(?:{CONSTRAINT})*)(?P<default>=.*)?",
     re.DOTALL,
 )
-# How the parts of a segment may stand together, written with a letter for each part: `p` a plain parameter, `o` an
-# optional one, `c` a catch-all, `.` the literal dot, `l` any other literal.
+# The allowed sequences of parts in a segment. Each letter is a part: `p` a plain parameter, `o` an optional parameter,
+# `c` a catch-all, `.` the literal dot, `l` any other literal.
 SEGMENT = r"o|(?=[^/])p?([.l]p)*([.]o|[.l])?"
 LAST_SEGMENT = r"c/?$"
 SHAPE = re.compile(rf"(({SEGMENT}|{LAST_SEGMENT})(/|$))*")
 
 
 class Kind(Enum):
-    """What a parameter matches; the value is its letter in SHAPE."""
+    """The kind of a parameter. Its value is the letter in SHAPE."""
 
     PLAIN = "p"
     #: `{word?}` may be missing.
@@ -59,7 +59,7 @@ def parse(template: str) -> list[Segment]:
     names = [parameter.name.lower() for parameter in parameters_of(segments)]
     has_duplicates = len(set(names)) < len(names)
     if rest.startswith("~") or not is_covered or not SHAPE.fullmatch(shape) or has_duplicates:
-        raise ValueError(f"the route template {template!r} is wrong, or has a parameter twice, or where it cannot be")
+        raise ValueError(f"the route template {template!r} is wrong, or a parameter is repeated or in a wrong place")
     return [segment for segment in segments if segment]
 
 

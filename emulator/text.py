@@ -1,7 +1,7 @@
-"""A function that returns a str: the host reads it as JSON if it can, in the wide sense of Newtonsoft.Json.
+"""Turns a returned str into a response. Like the host, it parses the str as JSON by Newtonsoft.Json's lenient rules.
 
-An object with a `body` is a whole response (`HttpBinding.ParseResponseObject`). Any other JSON value is the body, as
-Newtonsoft.Json writes it, and a str that is no JSON is the body as it is.
+A JSON object with a `body` is a whole response (`HttpBinding.ParseResponseObject`). Any other JSON value becomes the
+body, as Newtonsoft.Json writes it. A str that is not JSON is the body unchanged.
 """
 
 import json
@@ -42,7 +42,7 @@ def _read(text: str) -> Any:  # noqa: ANN401 - JSON is anything
 
 
 def _strict(token: re.Match[str]) -> str:
-    """Write a token as strict JSON has it; a trailing comma becomes nothing."""
+    """Write a token as strict JSON; a trailing comma is removed."""
     if token["string"] is not None:
         return token["string"]
     if token["bare_name"] is not None:
@@ -53,7 +53,7 @@ def _strict(token: re.Match[str]) -> str:
 
 
 def _in_double_quotes(match: re.Match[str]) -> str:
-    """Write an escape or a double quote of a single-quoted string as a double-quoted string has it."""
+    """Change an escape or a double quote in a single-quoted string to fit a double-quoted string."""
     return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
 
 
@@ -68,7 +68,7 @@ def _whole_response(fields: Mapping[str, Any]) -> HttpResponse:
 
 
 def _written(value: object, *, indent: int | None) -> str:
-    """Write a JSON value as .NET does: texts without quotes, `True`, nothing for null, 1.0 as 1."""
+    """Write a JSON value as .NET does: strings without quotes, true as `True`, null as nothing, 1.0 as 1."""
     if value is None:
         return ""
     if isinstance(value, dict | list):

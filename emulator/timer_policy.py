@@ -1,7 +1,7 @@
-"""When a timer runs, as the WebJobs SDK's listener decides it. Pure functions; all times are UTC.
+"""Decides when a timer runs, as the WebJobs SDK's listener does. All functions are pure, and all times are UTC.
 
-A run that outlasts its interval is followed at once by a single run, as the due time has then passed. A run that fails
-changes nothing.
+If a run takes longer than its interval, the next due time has passed, so a single run follows at once. A failed run
+counts like any other.
 """
 
 from dataclasses import dataclass, replace
@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 from emulator.ncrontab import Schedule
 
-#: Shown with its offset, as by the host (azure-webjobs-sdk-extensions, pull request 825).
+#: Has an offset, because the host shows it with its offset (azure-webjobs-sdk-extensions, pull request 825).
 UNSET = datetime.min.replace(tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Where a timer stands in its schedule."""
+    """The state of a timer's schedule."""
 
     #: The start of the last run, or UNSET.
     last: datetime
@@ -27,19 +27,19 @@ class Status:
 
 
 def after_run(schedule: Schedule, status: Status, began: datetime) -> Status:
-    """Return the status after a run that began then; a run that began a moment early counts as begun when due."""
+    """Return the status after a run. If the run began slightly early, it counts as begun at its due time."""
     last = max(began, status.due)
     return Status(last=last, due=schedule.next(last), updated=last)
 
 
 def after_jump(schedule: Schedule, status: Status, *, looked: datetime, jumped: timedelta) -> Status:
-    """Return the status after the wall clock was set by `jumped`, some time after it was last looked at.
+    """Return the status after the wall clock was set by `jumped`. The clock was last read at `looked`, before that.
 
     There are three cases:
 
-    - A period goes on as if nothing had happened.
-    - A due time that has now passed stays, so that the timer runs at once, and a single time.
-    - Any other due time is computed again, from that last look on, so that no occurrence since then is lost.
+    - A period goes on unchanged.
+    - A due time that has now passed stays, so that the timer runs once, at once.
+    - Any other due time is computed again from `looked` on, so that no occurrence since then is lost.
     """
     if schedule.period is not None:
         return replace(status, due=status.due + jumped, updated=status.updated + jumped)
@@ -50,7 +50,7 @@ def after_jump(schedule: Schedule, status: Status, *, looked: datetime, jumped: 
 
 
 def resume(schedule: Schedule, stored: Status | None, now: datetime) -> tuple[Status, bool]:
-    """Return the status to start from, and whether an occurrence of this schedule was missed while no host ran."""
+    """Return the status to start with, and whether an occurrence of this schedule was missed while no host ran."""
     if stored is None:
         return Status(last=UNSET, due=schedule.next(now), updated=now), False
     expected = schedule.next(stored.updated)
@@ -62,7 +62,7 @@ def resume(schedule: Schedule, stored: Status | None, now: datetime) -> tuple[St
 
 
 def is_monitored(schedule: Schedule, now: datetime) -> bool:
-    """Whether missed occurrences are made up for: only those of schedules with at most one occurrence a minute."""
+    """Whether the timer makes up for missed occurrences, which it does if it is due at most once a minute."""
     first = schedule.next(now)
     in_a_minute = now + MINUTE
     if schedule.period is not None:

@@ -1,4 +1,4 @@
-"""Runs a timer function whenever its schedule says so, never twice at a time."""
+"""Runs a timer function on its schedule. Scheduled runs never overlap."""
 
 import asyncio
 import hashlib
@@ -19,11 +19,11 @@ from emulator.log import log
 from emulator.ncrontab import parse
 from emulator.timer_policy import UNSET, Status, after_jump, after_run, is_monitored, resume
 
-LONGEST_WAIT_SECONDS = 10.0  # then the wall clock is read again, as it may have been set meanwhile
+LONGEST_WAIT_SECONDS = 10.0  # then the wall clock is read again, because it may have been set
 
 
 class StatusFile:
-    """Keeps a timer's status over restarts, in the system's temporary folder, unless it is off."""
+    """Stores a timer's status in the system's temporary folder, so that it survives restarts. Does nothing if off."""
 
     def __init__(self, function_name: str, *, is_on: bool) -> None:
         app = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
@@ -31,16 +31,17 @@ class StatusFile:
         self.is_on = is_on
 
     def load(self) -> Status | None:
-        """Return what was saved, if it can be read."""
+        """Return the saved status, or None if there is none that can be read."""
         if not self.is_on:
             return None
-        with suppress(OSError, ValueError, AttributeError, TypeError):  # never saved, by another version, or cut off
+        # The file may be missing, truncated, or written by another version.
+        with suppress(OSError, ValueError, AttributeError, TypeError):
             content = json.loads(self._path.read_text())
             return Status(**{name: datetime.fromisoformat(moment) for name, moment in content.items()})
         return None
 
     def save(self, status: Status) -> None:
-        """Save the status. If that fails, only the memory of what was missed is lost."""
+        """Save the status. A failure is ignored: then an occurrence that was missed may stay unnoticed."""
         if self.is_on:
             with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ class StatusFile:
 
 
 class Timer:
-    """A timer function and its schedule; ValueError if that is wrong or names a setting that is not set."""
+    """A timer function and its schedule; ValueError if the schedule is wrong or uses a setting that is not set."""
 
     def __init__(
         self, function: Function, settings: Mapping[str, str], runner: Runner, *, clock: Clock | None = None
@@ -62,7 +63,7 @@ class Timer:
         self._status: Status | None = None
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Run the function whenever it is due until `stop` is set; a run that is under way is waited for."""
+        """Run the function whenever it is due, until `stop` is set. Return after a run that is under way has ended."""
         jumps = JumpDetector(self._clock)
         status = self._status = await self._start()
         log.info("%s: next run at %s", self._function.name, status.due.isoformat(" ", "seconds"))
@@ -81,11 +82,11 @@ class Timer:
                 self._file.save(status)
 
     def is_due(self) -> bool:
-        """Whether a run is due that has not ended; before the first due time is known, a run may be due."""
+        """Whether a due run has not ended yet. True before the first due time is known, because a run may be due."""
         return self._status is None or self._seconds_until(self._status.due) <= 0
 
     async def run(self, status: Status | None = None, *, is_past_due: bool = False) -> None:
-        """Run the function once. Without a status, for a run by hand, the function is shown the saved status."""
+        """Run the function once. A run by hand has no `status`; the function then gets the saved status."""
         status = status or self._file.load()
         schedule_status = {}
         if status and self._file.is_on:
@@ -102,7 +103,7 @@ class Timer:
         await self._runner.run(self._function, request, _ok)
 
     async def _start(self) -> Status:
-        """Run the function if the app or a missed occurrence asks for it; return the status to go on from."""
+        """Run the function if it must run at the start or has missed an occurrence; return the status after that."""
         now = self._clock.now()
         stored = self._file.load()
         status, is_past_due = resume(self._schedule, stored, now)

@@ -48,7 +48,7 @@ def test_the_traceback_of_an_app_that_cannot_be_loaded_begins_in_its_code(tmp_pa
     [
         ("local.settings.json", "{", "cannot be read"),
         ("local.settings.json", "{} /* never closed", "cannot be read"),
-        ("local.settings.json", "[]", "must hold a JSON object"),
+        ("local.settings.json", "[]", "must be a JSON object"),
         ("local.settings.json", '{"Values": {}}', 'needs "IsEncrypted": false'),
         ("local.settings.json", '{"IsEncrypted": true}', "encrypted settings cannot be read"),
         ("local.settings.json", '{"IsEncrypted": false, "Values": {"A": 1}}', "Values must be an object of strings"),
