@@ -56,16 +56,17 @@ def _take(browser: "Browser", *, url: str, folder: Path) -> None:
     width, height = SIZE
     folder.mkdir(parents=True, exist_ok=True)
     shown = _submit(browser, url)
-    for scheme in SCHEMES:
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-        for name, address in (("board", "/"), ("list", f"/#/list/{shown}")):
-            page.goto(url + address)
-            page.locator("figure.plot").wait_for(timeout=PATIENCE_MS)  # the plot appears after two starts
-            page.locator(".status.completed").first.wait_for(timeout=PATIENCE_MS)
+    page = browser.new_page(viewport={"width": width, "height": height})
+    for name, address in (("board", "/"), ("list", f"/#/list/{shown}")):
+        page.goto(url + address)
+        page.locator("figure.plot").wait_for(timeout=PATIENCE_MS)  # the plot appears after two starts
+        page.locator(".status.completed").first.wait_for(timeout=PATIENCE_MS)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
             picture = folder / f"{name}-{scheme}.png"
             page.screenshot(path=picture)
             say(f"Wrote {picture}")
-        page.close()
+    page.close()
 
 
 def _submit(browser: "Browser", url: str) -> str:

@@ -68,13 +68,15 @@ def open_page(browser: Browser, board_url: str) -> Iterator[Open]:
         if "Failed to load resource" not in text:  # the browser's own words for an error answer
             faults.append(text)
 
-    def open_one(address: str = "/", **options: object) -> Page:
+    def open_one(address: str = "/", *, has_clock: bool = False, **options: object) -> Page:
         context = browser.new_context(**options)
         context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: note(str(error)))
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        if has_clock:
+            page.clock.install()
         page.goto(board_url + address)
         return page
 

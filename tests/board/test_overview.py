@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.board.conftest import Open
-from tests.board.world import World, at, list_id, summary
+from tests.board.world import World, at, list_id, problem, summary
 
 
 def test_every_lane_shows_its_lists_in_order(world: World, open_page: Open) -> None:
@@ -61,6 +61,8 @@ def test_filters_are_kept_in_the_address(world: World, open_page: Open) -> None:
     page.reload()
     expect(rows).to_have_count(1)
     expect(page.get_by_label("Status")).to_have_value("failed")
+    page.evaluate("location.hash = '#/?status=bogus'")
+    expect(rows).to_have_count(3)
 
 
 def test_older_lists_are_fetched_on_request(world: World, open_page: Open) -> None:
@@ -113,6 +115,14 @@ def test_a_lane_is_paused_with_a_reason_and_resumed(world: World, open_page: Ope
     expect(lane).to_contain_text("the API is being moved")
     expect(page.locator("#announcement")).to_have_text("Lane LOW is paused.")
     assert world.pauses["LOW"]["until"] > at(3500)
+    lane.get_by_role("button", name="Change pause of lane LOW").click()
+    expect(dialog.get_by_label("Reason")).to_have_value("the API is being moved")
+    errors = [{"pointer": "/until", "detail": "Must be in the future."}]
+    world.refusals["PUT", "/lanes/LOW/pause"] = problem(422, "invalid-request", "Wrong", "Fix it.", errors=errors)
+    dialog.get_by_role("button", name="Pause lane LOW").click()
+    expect(dialog.get_by_label("Time")).to_be_focused()
+    expect(dialog.get_by_label("Time")).to_have_accessible_description("On this device's clock. Must be in the future.")
+    dialog.get_by_role("button", name="Back").click()
     lane.get_by_role("button", name="Resume lane LOW").click()
     expect(lane.get_by_role("button", name="Pause lane LOW")).to_be_focused()
     assert world.pauses == {}

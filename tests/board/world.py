@@ -190,7 +190,10 @@ class World:
             case "GET", "results":
                 return Reply(body=[])
             case "GET", "status", "batches":
-                return Reply(body={"batches": batches_of(one, int(asked.query["cursor"][0]))})
+                start = int(asked.query["cursor"][0])
+                return Reply(body={"batches": batches_of(one)[start : start + 20]})
+            case "GET", "status":
+                return Reply(body={"batches": batches_of(one)})
             case "PATCH", "ingestions":
                 one["priority"] = asked.body["priority"]
             case "POST", "ingestions", "cancel":
@@ -203,12 +206,13 @@ class World:
         return Reply(body=one, headers={"ETag": f'"{hash(json.dumps(one))}"'})
 
 
-def batches_of(one: dict[str, Any], cursor: int) -> list[dict[str, Any]]:
-    """Return the first page of a list's batches: failed ones first, then completed ones, then those that wait."""
+def batches_of(one: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a list's batches: failed ones (first, unless the list says which), completed ones, and those that wait."""
     counts = one["counts"]
+    failed = one.get("failed_batches", range(counts["failed"]))
     found = []
-    for index in range(cursor, min(cursor + 20, counts["batches"])):
-        has_failed, has_ended = index < counts["failed"], index < counts["failed"] + counts["completed"]
+    for index in range(counts["batches"]):
+        has_failed, has_ended = index in failed, index < counts["failed"] + counts["completed"]
         status = "failed" if has_failed else "completed" if has_ended else "yet_to_start"
         shown = {"batch_id": f"batch-{index}", "ids": [3 * index + 1, 3 * index + 2, 3 * index + 3], "status": status}
         shown |= {"attempts": 5 if has_failed else int(has_ended), "triggered_at": at(-30) if has_ended else None}

@@ -12,8 +12,9 @@ const SHOWN_DATA = 300;
 const HEADS = ["Batch", "Status", "Attempts", "Started", "Ended", "IDs and results"];
 
 function createRow(batch) {
-  return el("tr", {}, el("th", { scope: "row" }, number(batch.place + 1)), el("td", { class: "status" }),
-    el("td"), el("td"), el("td"), el("td", {}, el("ul", { class: "items" }), el("p", { class: "wrong", hidden: true })));
+  return el("tr", {}, el("th", { scope: "row", "data-head": "Batch" }, number(batch.place + 1)), el("td", { class: "status" }),
+    ...HEADS.slice(2, -1).map(head => el("td", { "data-head": head })),
+    el("td", {}, el("ul", { class: "items" }), el("p", { class: "wrong", hidden: true })));
 }
 
 function updateRow(row, batch) {
@@ -28,7 +29,8 @@ function updateRow(row, batch) {
     make: ({ id }) => el("li", {}, el("code", {}, String(id)), " ", el("span")),
     update: (node, { result }) => showResult(node.lastElementChild, result),
   });
-  setTextOrHide(items.lastElementChild, batch.error);
+  const isAtAnId = batch.ids.some(id => batch.results.get(id)?.error === batch.error);
+  setTextOrHide(items.lastElementChild, !isAtAnId && batch.error);
 }
 
 function showResult(node, result) {
@@ -60,12 +62,13 @@ export function createBatches(id) {
   const back = el("button", { type: "button", class: "small", on: { click: () => go(start - PAGE) } }, "← Previous");
   const on = el("button", { type: "button", class: "small", on: { click: () => go(start + PAGE) } }, "Next →");
   const now = el("button", { type: "button", class: "small", on: { click: () => go(presentPage()) } }, "Where it is now");
+  const failed = actionButton("Next failed", () => goToFailed());
   const file = actionButton("Download all results", () => download(encodeURIComponent(id)));
   const node = el("section", { "aria-labelledby": "batches-title" },
     el("div", { class: "row" }, el("h3", { id: "batches-title" }, "Batches"), file.node),
     el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "hidden-text" }, "Batches in their order"),
       el("thead", {}, el("tr", {}, ...HEADS.map(head => el("th", { scope: "col" }, head)))), body)),
-    problem, el("div", { class: "pager" }, back, position, on, now));
+    problem, el("div", { class: "pager" }, back, position, on, now, failed.node));
   let start = 0;
   let one = null;
 
@@ -94,7 +97,16 @@ export function createBatches(id) {
     setAttribute(back, "disabled", start === 0);
     setAttribute(on, "disabled", start + PAGE >= all);
     now.hidden = presentPage() === start;
+    failed.node.hidden = !one.counts.failed || all <= PAGE;
     setTextOrHide(problem, "");
+  }
+
+  /** The page of the first failed batch after those that are shown, or of the very first one. */
+  async function goToFailed() {
+    const { value } = await read(`/status/${encodeURIComponent(id)}`);
+    const places = value.batches.flatMap(({ status }, place) => (status === "failed" ? [place] : []));
+    const next = places.find(place => place >= start + PAGE) ?? places[0] ?? start;
+    await go(Math.floor(next / PAGE) * PAGE);
   }
 
   async function go(place) {

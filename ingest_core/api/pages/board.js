@@ -35,12 +35,13 @@ const pace = new Pace(document.querySelector("#pace"), {
 const trouble = createTrouble({ announce: context.announce, main });
 
 let view = null;
+let draft = null; // a new list that was not submitted yet survives a look at the board
 
 function route() {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const [, kind, argument = ""] = path.split("/");
-  if (kind === "list") return createList(context, decodeURIComponent(argument));
-  if (kind === "new") return createSubmit(context);
+  if (kind === "list") return createList(context, argument);
+  if (kind === "new") return draft ||= createSubmit(context, { submitted: () => { draft = null; } });
   return createOverview(context, new URLSearchParams(query));
 }
 

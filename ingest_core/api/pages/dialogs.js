@@ -36,6 +36,7 @@ export function openDialog({ title, content, confirm, dangerous = false, fields 
       dialog.close();
     } catch (error) {
       setTextOrHide(problem, showProblem(error, fields));
+      form.querySelector("[aria-invalid]")?.focus();
     } finally {
       go.disabled = false;
     }

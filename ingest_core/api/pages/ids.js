@@ -3,18 +3,31 @@
 const WHOLE_NUMBER = /^[0-9]{1,19}$/;
 const LEAST = 1;
 const MOST = 1000000007;
+const QUOTED_FIELD = /(^|[,;\t])"(?:[^"]|"")*"(?=[,;\t]|$)/g;
+const OPEN_FIELD = /(^|[,;\t])"/;
 const LOOKS_LIKE_AN_ID = /^[0-9+.,-]/;
 
-/** `{entries: [{line, text}], note}`; `note` says what was taken for a header or left out. */
+/** `{entries: [{line, text}], noun, note}`; `noun` says what `line` counts, `note` what was left out. */
 function split(text) {
-  if (/^\s*[[{]/.test(text)) return { entries: fromJson(text), note: "" };
-  const lines = text.split(/\r\n|\n|\r/).map((content, at) => ({ line: at + 1, content: content.trim() }))
-    .filter(({ content }) => content);
+  if (/^\s*[[{]/.test(text)) return { entries: fromJson(text), noun: "Entry", note: "" };
+  const lines = rowsOf(text);
   if (lines.length === 1) {
-    const [{ line, content }] = lines;
-    return { entries: content.split(/[\s,;]+/).filter(Boolean).map(one => ({ line, text: one })), note: "" };
+    const words = lines[0].content.split(/[\s,;]+/).filter(Boolean);
+    return { entries: words.map((word, at) => ({ line: at + 1, text: word })), noun: "Entry", note: "" };
   }
   return fromColumns(lines);
+}
+
+/** The lines that are not empty. A line break between quotation marks, as in an address in a CSV, ends no row. */
+function rowsOf(text) {
+  const rows = [];
+  let isOpen = false;
+  text.split(/\r\n|\n|\r/).forEach((content, at) => {
+    if (isOpen) rows.at(-1).content += `\n${content}`;
+    else if (content.trim()) rows.push({ line: at + 1, content: content.trim() });
+    isOpen = content.includes('"') ? OPEN_FIELD.test(rows.at(-1).content.replaceAll(QUOTED_FIELD, "$1")) : isOpen;
+  });
+  return rows;
 }
 
 function fromColumns(lines) {
@@ -26,7 +39,7 @@ function fromColumns(lines) {
     const { line, text } = entries.shift();
     notes.push(`Line ${line} (“${text.slice(0, 40)}”) was taken for a header.`);
   }
-  return { entries, note: notes.join(" ") };
+  return { entries, noun: "Line", note: notes.join(" ") };
 }
 
 const unquote = text => text.replace(/^"(.*)"$/, "$1").trim();
@@ -51,12 +64,12 @@ function problemOf({ text, problem }) {
 }
 
 /**
- * `{ids, lines, duplicates, wrong: [{line, problem}], note}`: the IDs in their order, the line of each, how many are
- * repeats, and every line that cannot be sent.
+ * `{ids, lines, duplicates, wrong: [{line, problem}], noun, note}`: the IDs in their order, the line of each, how many
+ * are repeats, and every line that cannot be sent. `noun` is "Line", or "Entry" where all stand on one line.
  */
 export function parseIds(text) {
-  const { entries, note } = split(text);
-  const found = { ids: [], lines: [], duplicates: 0, wrong: [], note };
+  const { entries, noun, note } = split(text);
+  const found = { ids: [], lines: [], duplicates: 0, wrong: [], noun, note };
   const known = new Set();
   for (const entry of entries) {
     const problem = problemOf(entry);

@@ -5,7 +5,7 @@ import { bar, updateBar } from "./bar.js";
 import { createBatches } from "./batches.js";
 import { actionButton, openDialog } from "./dialogs.js";
 import { el, facts, field, keyed, setText, setTextOrHide } from "./dom.js";
-import { aheadWords, batches, ENDED, exactly, forecastWords, LANES, listName, number, progress, some, statusWord }
+import { aheadWords, batches, ENDED, exactly, forecastWords, LANES, listName, number, progress, quoted, some, statusWord }
   from "./words.js";
 
 const pathOf = id => `/ingestions/${encodeURIComponent(id)}`;
@@ -14,7 +14,7 @@ function askForCancel(one, context, done) {
   const { yet_to_start: waiting = 0, triggered = 0 } = one.counts;
   const reason = field("Reason", el("input", { maxlength: 200, autocomplete: "off" }), "Everybody sees it here.");
   openDialog({
-    title: `Cancel “${listName(one)}”?`,
+    title: `Cancel ${quoted(one)}?`,
     content: [
       el("p", {}, `${batches(waiting)} will never start.${triggered ? ` What runs now (${batches(triggered)}) ends and is kept.` : ""}`
         + " Results so far stay readable, and a retry can fetch the rest later."),
@@ -90,7 +90,7 @@ function flightWords(flight) {
 }
 
 export function createList(context, id) {
-  const name = el("h2", {}, "List");
+  const name = el("h2", { dir: "auto" }, "List");
   const status = el("span", { class: "status" });
   const words = el("p", { class: "progress-words" });
   const progressBar = bar();

@@ -5,12 +5,12 @@ import { pauseButton } from "./pauses.js";
 import { bar, updateBar } from "./bar.js";
 import { createRecent } from "./recent.js";
 import { createWaiting } from "./waiting.js";
-import { aheadWords, batches, duration, forecastWords, LANES, listName, moment, pauseWords, progress, some, statusWord }
-  from "./words.js";
+import { aheadWords, batches, duration, forecastWords, LANES, listName, moment, pauseWords, progress, quoted, some,
+  statusWord } from "./words.js";
 
 const MOST_SHOWN = 6; // lists in each lane
 
-const listLink = one => el("a", { class: "name", href: `#/list/${one.ingestion_id}` });
+const listLink = one => el("a", { class: "name", dir: "auto", href: `#/list/${one.ingestion_id}` });
 
 function createRunning() {
   const rows = el("ul", { class: "cards" });
@@ -36,10 +36,19 @@ function createRunning() {
 function idleWords({ lanes, paused, throttled }) {
   const all = LANES.map(name => lanes[name]);
   if (paused) return "Nothing starts: everything is paused.";
-  if (throttled) return "Nothing starts: the external API asked to wait.";
+  if (throttled) return "Nothing starts until the throttle is over.";
   if (all.every(lane => !lane.batches)) return "Nothing: every list has ended.";
   if (all.every(lane => !lane.batches || lane.paused)) return "Nothing starts: each lane with work is paused.";
-  return "Nothing at this moment; the next batch starts with the next slot.";
+  const next = nextList(lanes);
+  if (!next) return "Nothing at this moment.";
+  return `Nothing at this moment. The next batch is of ${quoted(next)}, ${progress(next.counts)} so far.`;
+}
+
+/** The list whose batch is foreseen first. */
+function nextList(lanes) {
+  const startOf = one => Date.parse(one.forecast.starts_at);
+  return LANES.flatMap(name => lanes[name].front).filter(one => one.forecast?.starts_at)
+    .sort((one, other) => startOf(one) - startOf(other))[0];
 }
 
 function createCard(one) {
@@ -58,11 +67,11 @@ function updateCard(card, one, now) {
   setText(card.lastElementChild, words.filter(Boolean).join(" · "));
 }
 
-function createLane(name, context) {
+function createLane(name, context, toLists) {
   const count = el("span", { class: "quiet" });
   const paused = el("p", { class: "notice", hidden: true });
   const cards = el("ol", { class: "cards" });
-  const more = el("a", { href: `#/?status=yet_to_start&priority=${name}`, hidden: true });
+  const more = el("a", { href: `#/?status=yet_to_start&priority=${name}`, hidden: true, on: { click: toLists } });
   const button = pauseButton(name, context);
   const node = el("section", { class: "lane", "aria-labelledby": `lane-${name}` },
     el("div", { class: "row" }, el("h2", { id: `lane-${name}`, class: `lane-name ${name}` }, name), button.node),
@@ -91,9 +100,10 @@ function laneWords(lane, now) {
   return [some(lane.ingestions, "list"), batches(lane.batches), waits, starts].filter(Boolean).join(" · ");
 }
 
-/** Changes when a list comes, moves or ends. */
-function signOf({ lanes }) {
-  return LANES.flatMap(name => [lanes[name].ingestions, ...lanes[name].front.map(one => one.ingestion_id)]).join();
+/** Changes when a list comes, moves or ends, and when another lane is paused. */
+function signOf({ lanes, paused }) {
+  return [paused, ...LANES.flatMap(name => [lanes[name].paused, lanes[name].ingestions,
+    ...lanes[name].front.map(one => one.ingestion_id)])].map(one => one?.since || one).join();
 }
 
 function throttleWords({ throttled, trouble }, now) {
@@ -121,7 +131,7 @@ export function createOverview(context, query) {
   const running = createRunning();
   const recent = createRecent(query);
   const waiting = createWaiting();
-  const lanes = Object.fromEntries(LANES.map(name => [name, createLane(name, context)]));
+  const lanes = Object.fromEntries(LANES.map(name => [name, createLane(name, context, () => recent.node.scrollIntoView())]));
   const paused = el("p", { class: "notice", hidden: true });
   const throttled = el("p", { class: "notice", hidden: true });
   const empty = el("p", { class: "empty", hidden: true }, "Nothing waits. ", el("a", { href: "#/new" }, "Submit a list of IDs"),
@@ -141,7 +151,8 @@ export function createOverview(context, query) {
     recent.noticeChange(sign);
     waiting.notice(found, sign);
     const next = stateOf(found);
-    if (state) changes(state, next).forEach(context.announce);
+    const told = state ? changes(state, next).join(" ") : "";
+    if (told) context.announce(told);
     state = next;
   }
 

@@ -56,12 +56,11 @@ export class Pace {
     if (!on) this.#plot.interrupt();
   }
 
-  /** Milliseconds until something may change, or null when only a person can change it. */
+  /** Milliseconds until something may change: until the next slot, and at most an interval. */
   untilNextChange() {
-    const { next_slot_at: slot, throttled, running } = this.#lanes;
-    const times = [slot, throttled?.until].filter(Boolean).map(one => Date.parse(one) - this.now()).filter(one => one > 0);
-    if (times.length) return Math.min(...times);
-    return running.length || this.#waiting() ? this.#lanes.interval_seconds * 1000 : null;
+    const { next_slot_at: slot, interval_seconds: interval } = this.#lanes;
+    const left = Date.parse(slot) - this.now();
+    return left > 0 ? Math.min(left, interval * 1000) : interval * 1000;
   }
 
   #waiting() {

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { actionButton, openDialog } from "./dialogs.js";
-import { el, field, setText } from "./dom.js";
+import { el, field, setAttribute, setText } from "./dom.js";
 
 const ENDS = [["", "I resume it"], ["900", "15 minutes have passed"], ["3600", "1 hour has passed"],
   ["14400", "4 hours have passed"], ["86400", "a day has passed"], ["at", "a time that I choose"]];
@@ -15,16 +15,28 @@ function untilOf(choice, at, now) {
   return new Date(choice === "at" ? at : now + Number(choice) * 1000).toISOString();
 }
 
-function askForPause(lane, context) {
+/** An instant as an input of type `datetime-local` has it. */
+function localTime(instant) {
+  const at = new Date(instant);
+  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+}
+
+function askForPause(lane, present, context) {
   const reason = field("Reason", el("input", { maxlength: 200, autocomplete: "off" }), "Everybody sees it here.");
   const ends = field("Until", el("select", {}, ...ENDS.map(([value, words]) => el("option", { value }, words))));
-  const at = field("Time", el("input", { type: "datetime-local" }));
-  at.node.hidden = true;
-  ends.input.addEventListener("change", () => {
+  const at = field("Time", el("input", { type: "datetime-local" }), "On this device's clock.");
+  function chooseEnd() {
     at.node.hidden = ends.input.value !== "at";
-    at.input.required = ends.input.value === "at";
-  });
-  const fields = { "/reason": reason, "/until": at.node.hidden ? ends : at };
+    at.input.required = !at.node.hidden;
+  }
+  ends.input.addEventListener("change", chooseEnd);
+  reason.input.value = present?.reason || "";
+  if (present?.until) {
+    ends.input.value = "at";
+    at.input.value = localTime(present.until);
+  }
+  chooseEnd();
+  const fields = { "/reason": reason, "/until": at };
   openDialog({
     title: `Pause ${nameOf(lane)}`,
     content: [el("p", {}, lane === "ALL"
@@ -44,8 +56,8 @@ function askForPause(lane, context) {
 
 /** The button that pauses or resumes a lane; `update(pause)` chooses which. */
 export function pauseButton(lane, context) {
-  const pause = el("button", { type: "button", class: "small", on: { click: () => askForPause(lane, context) } },
-    `Pause ${nameOf(lane)}`);
+  let present = null;
+  const pause = el("button", { type: "button", class: "small", on: { click: () => askForPause(lane, present, context) } });
   const resume = actionButton(`Resume ${nameOf(lane)}`, async () => {
     await call("DELETE", `/lanes/${lane}/pause`);
     await context.refresh();
@@ -53,7 +65,9 @@ export function pauseButton(lane, context) {
   const node = el("span", { class: "actions" }, pause, resume.node);
   function update(paused) {
     const hadFocus = node.contains(document.activeElement);
+    present = paused;
     setText(pause, paused ? "Change pause" : `Pause ${nameOf(lane)}`);
+    setAttribute(pause, "aria-label", paused && `Change pause of ${nameOf(lane)}`);
     resume.node.hidden = !paused;
     if (hadFocus && !paused) pause.focus();
   }

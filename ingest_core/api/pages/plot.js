@@ -15,23 +15,29 @@ export function createPlot() {
     bars, line);
   const words = el("figcaption", {}, "");
   const node = el("figure", { class: "plot", hidden: true }, picture, words);
-  let starts = [];
+  let latest = null;
   let gaps = [];
 
   /** The next start is no neighbour of the last one: this page looked away. */
   function interrupt() {
-    starts = [];
+    latest = null;
+  }
+
+  /** Starts before the newest one that no look has seen. A batch's own time differs from the start's a little. */
+  function missed(running, newest, interval) {
+    const apart = interval * 500;
+    return running.map(one => Date.parse(one.since)).sort((one, other) => one - other)
+      .filter(since => latest !== null && since > latest + apart && since < newest - apart);
   }
 
   function show({ last_start_at: last, running, interval_seconds: interval }) {
-    const latest = starts.at(-1) ?? null;
-    const seen = [...new Set([last, ...running.map(one => one.since)].filter(Boolean).map(Date.parse))];
-    for (const start of seen.sort((one, other) => one - other)) {
-      if (latest !== null && start <= latest) continue;
-      if (starts.length) gaps.push((start - starts.at(-1)) / 1000);
-      starts.push(start);
+    if (!last) return;
+    const newest = Date.parse(last);
+    for (const start of [...missed(running, newest, interval), newest]) {
+      if (start <= latest) continue;
+      if (latest !== null) gaps.push((start - latest) / 1000);
+      latest = start;
     }
-    starts = starts.slice(-2);
     gaps = gaps.slice(-KEPT);
     node.hidden = !gaps.length;
     if (gaps.length) draw(interval);

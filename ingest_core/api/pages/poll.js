@@ -6,8 +6,8 @@ const LONGEST_MS = 15000;
 const LONGEST_BACK_OFF_MS = 30000;
 
 /**
- * Call `look()` in turns. It resolves to the milliseconds until the next change, or null if it is unknown; if it
- * rejects, `failed(error)` is told and the pauses grow from 1 s to 30 s.
+ * Call `look()` in turns. It resolves to the milliseconds until the next change; if it rejects, `failed(error)` is told
+ * and the pauses grow from 1 s to 30 s.
  */
 export class Poller {
   #look;
@@ -49,7 +49,7 @@ export class Poller {
     try {
       const until = await this.#look();
       this.#failures = 0;
-      pause = Math.min(Math.max((until ?? LONGEST_MS) + AFTER_SLOT_MS, SHORTEST_MS), LONGEST_MS);
+      pause = Math.min(Math.max(until + AFTER_SLOT_MS, SHORTEST_MS), LONGEST_MS);
     } catch (error) {
       this.#failed(error);
       pause = Math.min(1000 * 2 ** this.#failures, LONGEST_BACK_OFF_MS);

@@ -7,8 +7,10 @@ import { aheadWords, ENDED, exactly, forecastWords, LANES, listName, moment, pro
 const EVERY_MS = 15000; // a list that ends changes the lanes, which makes this look at once
 const PAGE = 20;
 const STATUSES = [["", "Ended"], ["all", "All"], ["completed", "Completed"], ["failed", "Failed"], ["cancelled", "Cancelled"],
-  ["triggered", "Running"], ["yet_to_start", "Waiting"]];
+  ["triggered", "In progress"], ["yet_to_start", "Waiting"]];
 const PRIORITIES = [["", "All lanes"], ...LANES.map(name => [name, name])];
+
+const HEADS = ["List", "Status", "Lane", "Batches", "Ended or forecast"];
 
 const select = (label, options) => el("label", {}, `${label} `,
   el("select", {}, ...options.map(([value, words]) => el("option", { value }, words))));
@@ -23,8 +25,8 @@ function queryOf(filters, cursor) {
 }
 
 function createRow() {
-  return el("tr", {}, el("th", { scope: "row" }, el("a", { class: "name" })), el("td", { class: "status" }),
-    el("td"), el("td"), el("td"));
+  return el("tr", {}, el("th", { scope: "row" }, el("a", { class: "name", dir: "auto" })), el("td", { class: "status" }),
+    ...HEADS.slice(2).map(head => el("td", { "data-head": head })));
 }
 
 const openWords = one => [aheadWords(one.forecast), forecastWords(one.forecast)].filter(Boolean).join(" · ");
@@ -48,12 +50,12 @@ export function createRecent(query) {
   const none = el("p", { class: "empty", hidden: true });
   const older = el("button", { type: "button", hidden: true, on: { click: () => showMore() } }, "Show older lists");
   const table = el("table", {}, el("caption", { class: "hidden-text" }, "Lists, newest first"),
-    el("thead", {}, el("tr", {}, ...["List", "Status", "Lane", "Batches", "Ended or forecast"].map(name => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, ...HEADS.map(name => el("th", { scope: "col" }, name)))),
     body);
   const node = el("section", { "aria-labelledby": "lists-title" },
     el("div", { class: "row" }, el("h2", { id: "lists-title" }, "Recent lists"), el("div", { class: "filters" }, status, lane)),
     el("div", { class: "scroll" }, table), none, older);
-  let filters = query;
+  let filters = null;
   let pages = [];
   let next = null;
   let lookedAt = -Infinity;
@@ -106,19 +108,24 @@ export function createRecent(query) {
   }
 
   function show(found) {
-    filters = found;
     pages = [];
     next = null;
     lookedAt = -Infinity;
     status.firstElementChild.value = found.get("status") || "";
     lane.firstElementChild.value = found.get("priority") || "";
+    filters = chosen(); // what is no choice is ignored
+  }
+
+  function chosen() {
+    const found = new URLSearchParams();
+    if (status.firstElementChild.value) found.set("status", status.firstElementChild.value);
+    if (lane.firstElementChild.value) found.set("priority", lane.firstElementChild.value);
+    return found;
   }
 
   function choose() {
-    const chosen = new URLSearchParams();
-    if (status.firstElementChild.value) chosen.set("status", status.firstElementChild.value);
-    if (lane.firstElementChild.value) chosen.set("priority", lane.firstElementChild.value);
-    location.hash = `#/${[...chosen].length ? `?${chosen}` : ""}`;
+    const found = chosen();
+    location.hash = `#/${[...found].length ? `?${found}` : ""}`;
   }
 
   status.addEventListener("change", choose);

@@ -6,6 +6,16 @@ import { some } from "./words.js";
 // A text area lays out every line: 100 000 of them stop a page for seconds.
 const MOST_CHARACTERS_TO_EDIT = 50000;
 
+const MOST_BYTES = 64 * 1024 * 1024;
+
+/** The text of a file in UTF-8 or, with a byte order mark as PowerShell and Excel write it, in UTF-16. */
+async function textOf(file) {
+  if (file.size > MOST_BYTES) throw new Error("it is too large for a list of IDs.");
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const encoding = { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.slice(0, 2).join()] || "utf-8";
+  return new TextDecoder(encoding).decode(bytes);
+}
+
 /** `changed()` is called when the text is another one; `named(name)` when it came from a file. */
 export function createSource({ changed, named }) {
   const area = el("textarea", { rows: 10, spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
@@ -30,7 +40,12 @@ export function createSource({ changed, named }) {
   }
 
   async function takeFile(chosen) {
-    if (chosen) take(await chosen.text(), chosen.name);
+    if (!chosen) return;
+    try {
+      take(await textOf(chosen), chosen.name);
+    } catch (error) {
+      typed.setError(`${chosen.name} cannot be read: ${error.message}`);
+    }
   }
 
   clear.addEventListener("click", () => {

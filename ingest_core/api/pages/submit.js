@@ -49,7 +49,7 @@ function createReview(changed) {
     const kept = dropDuplicates.input.checked ? withoutDuplicates(found) : found;
     setText(counts, found.ids.length || found.wrong.length ? some(kept.ids.length, "ID") : "No IDs yet.");
     setTextOrHide(note, found.note);
-    const lines = found.wrong.slice(0, MOST_SHOWN).map(({ line, problem }) => `Line ${line}: ${problem}`);
+    const lines = found.wrong.slice(0, MOST_SHOWN).map(({ line, problem }) => `${found.noun} ${number(line)}: ${problem}`);
     if (found.wrong.length > MOST_SHOWN) lines.push(`and ${number(found.wrong.length - MOST_SHOWN)} more`);
     keyed(wrong, lines, { key: line => line, make: line => el("li", {}, line), update() {} });
     dropWrong.node.hidden = !found.wrong.length;
@@ -68,7 +68,7 @@ function refusalOf(ids, found, review) {
   return "";
 }
 
-export function createSubmit(context) {
+export function createSubmit(context, { submitted }) {
   const ids = createSource({
     changed: () => update(),
     named: name => { label.input.value ||= name.slice(0, 100); },
@@ -129,7 +129,7 @@ export function createSubmit(context) {
     if (sent.body !== body) sent = { body, key: newKey() };
     const answer = await call("POST", "/ingest", { json, headers: { "Idempotency-Key": sent.key } });
     const { ingestion_id: id } = await answer.json();
-    sent = { body: null, key: null };
+    submitted();
     context.announce(`${some(json.ids.length, "ID")} submitted.`);
     location.hash = `#/list/${id}`;
   }
@@ -137,11 +137,11 @@ export function createSubmit(context) {
   function refused(error) {
     const errors = (error.errors || []).map(({ pointer, detail }) => {
       const at = /^\/ids\/(\d+)/.exec(pointer)?.[1];
-      return { pointer, detail: at === undefined ? detail : `Line ${kept.lines[at]}: ${detail}` };
+      return { pointer, detail: at === undefined ? detail : `${found.noun} ${number(kept.lines[at])}: ${detail}` };
     });
     const rest = showProblem({ ...error, message: error.message, errors }, { "/ids": ids, "/label": label, "/priority": lanes });
-    const again = error.kind === "problem" ? "" : " It may have been accepted all the same: submit again, and it is counted once.";
-    setTextOrHide(problem, rest && rest + again);
+    const again = `${error.title}. The list may have been accepted all the same: submit it again, and it is counted once.`;
+    setTextOrHide(problem, ["storage", "silence"].includes(error.kind) ? again : rest);
     form.querySelector("[aria-invalid]")?.focus();
   }
 

@@ -5,7 +5,7 @@ export const ENDED = ["completed", "failed", "cancelled"];
 
 const STATUS = {
   yet_to_start: ["·", "waiting"],
-  triggered: ["▸", "running"],
+  triggered: ["▸", "in progress"],
   completed: ["✓", "completed"],
   failed: ["✕", "failed"],
   cancelled: ["−", "cancelled"],
@@ -28,6 +28,9 @@ export const statusWord = status => (STATUS[status] || ["?", status]).join(" ");
 /** What people call a list: its label, else the first part of its ID. */
 export const listName = one => one.label || `List ${one.ingestion_id.slice(0, 8)}`;
 
+/** The same in a sentence, isolated: a label in another direction, or one that changes it, must not turn the rest. */
+export const quoted = one => `“\u2068${listName(one)}\u2069”`;
+
 /** "4 s", "12 min", "3 h", "2 days"; rounded up. */
 export function duration(seconds) {
   const left = Math.max(0, seconds);
@@ -35,8 +38,10 @@ export function duration(seconds) {
   return `${Math.ceil(left / size)} ${unit}`;
 }
 
-/** A moment of the day, with the date unless it is today. */
-export function moment(instant, now = Date.now(), seconds = false) {
+const SOON_MS = 600000;
+
+/** A moment of the day, with the date unless it is today, and with seconds if they are wanted or it is near. */
+export function moment(instant, now = Date.now(), seconds = Math.abs(Date.parse(instant) - now) < SOON_MS) {
   const at = new Date(instant);
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(seconds && { second: "2-digit" }) });
   if (at.toDateString() === new Date(now).toDateString()) return time;
