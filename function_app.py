@@ -98,6 +98,12 @@ async def pause(req: func.HttpRequest) -> func.HttpResponse:
     return await answer(api.pause, req)
 
 
+@app.route("metrics")
+async def metrics(req: func.HttpRequest) -> func.HttpResponse:
+    """Show the same in figures, for Prometheus."""
+    return await answer(api.metrics, req)
+
+
 @app.route("health", auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether the service does its job."""

@@ -7,6 +7,7 @@ from ingest_core.api import bodies, queries, steering, views
 from ingest_core.api.json_body import body_of
 from ingest_core.api.lanes_view import lanes_text
 from ingest_core.api.messages import JSON, NDJSON, PROBLEM, Answer, Request
+from ingest_core.api.metrics import metrics
 from ingest_core.api.negotiation import entity_tag, has_already
 from ingest_core.api.problems import NOT_DISPATCHING, UNKNOWN_LANE, Problem, problem_answer
 from ingest_core.api.results import results
@@ -32,6 +33,7 @@ __all__ = [
     "ingestion",
     "ingestions",
     "lanes",
+    "metrics",
     "pause",
     "problem_answer",
     "respond",

@@ -7,6 +7,8 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 JSONL = "application/jsonl"
 PROBLEM = "application/problem+json"
+PROMETHEUS = "text/plain; version=0.0.4"
+"""Without a charset, because the Functions host adds one."""
 
 
 @dataclass(frozen=True, kw_only=True)

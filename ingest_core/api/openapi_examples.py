@@ -73,6 +73,10 @@ LANES = {
                 "new_list_starts_at": None},
     },
 }  # fmt: skip
+METRICS = (
+    "# HELP ingest_interval_seconds The least time between two starts.\n# TYPE ingest_interval_seconds gauge\n"
+    "ingest_interval_seconds 5.0\n"
+)
 HEALTH = {
     "status": "ok", "waiting": {"HIGH": 1, "MEDIUM": 0, "LOW": 0}, "last_start_at": _STARTED, "throttled_until": None,
     "down_since": None, "paused_lanes": ["LOW"],

@@ -154,7 +154,6 @@ INGESTIONS: Node = {
             "IngestionPage",
             examples.INGESTIONS,
             headers=headers(Link="Link"),
-            links=links("$response.body#/ingestions/0/ingestion_id", "ingestion", "results"),
         ),
         **refusals(READING),
     },

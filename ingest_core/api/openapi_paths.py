@@ -121,6 +121,21 @@ _HEALTH: Node = {
 }
 
 
+_METRICS: Node = {
+    "operationId": "metrics",
+    "tags": ["Service"],
+    "summary": "Show the state in figures, for Prometheus.",
+    "description": "They come from storage and are true for all hosts together.",
+    "responses": {
+        "200": {
+            "description": "Prometheus' text format, version 0.0.4.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}},
+        },
+        **refusals(READING),
+    },
+}
+
+
 def _page(name: str, summary: str, *media_types: str, parameters: list[Node] | None = None) -> Node:
     """A file that is served as it is."""
     return {
@@ -170,6 +185,7 @@ PATHS: Node = {
     "/lanes": {"get": _LANES},
     "/lanes/{switch}/pause": {"parameters": [parameter("switch")], "put": _PAUSE, "delete": _RESUME},
     "/health": {"get": _HEALTH},
+    "/metrics": {"get": _METRICS},
     "/openapi.json": {"get": _page("openapi", "This document.", JSON)},
     "/docs": {"get": _page("docs", "This document, for people.", "text/html")},
     "/": {"get": _page("home", "The board: what runs, what waits, and for how long.", "text/html")},

@@ -38,6 +38,8 @@ class GateView:
     #: Since when the external API is taken to be down; and what else is wrong. For people.
     down_since: str = ""
     trouble: str = ""
+    #: How many slots were granted since the gate was made.
+    slots_granted: int = 0
     #: The pauses that are not over, by switch: a lane, or ALL.
     pauses: Mapping[str, Pause] = field(default_factory=dict)
 
@@ -83,6 +85,7 @@ def _view(stored: StoredGate, now: datetime, interval: float) -> GateView:
         throttled_until=due_at if row.throttled_reason else None,
         throttle=Throttle(until=due_at, reason=row.throttled_reason) if is_closed else None,
         down_since=row.down_since,
+        slots_granted=row.slot,
         trouble=row.trouble,
         pauses={switch: pause for switch in stored.pauses if (pause := stored.pause(switch, now))},
     )

@@ -5,7 +5,7 @@ that are about one ingestion raise `UnknownIngestion` and `UnreadableRow` too.
 """
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,6 +92,7 @@ class Service:
         interval: float,
     ) -> None:
         self._ingestions = ingestions
+        self._lanes = lanes
         self._closing = closing
         self._gate_table = gate_table
         self._clock = clock
@@ -162,6 +163,10 @@ class Service:
     async def overview(self, *, including: UUID | None = None) -> Overview:
         """What waits and what runs, at most a second ago; see `Overviews`."""
         return await self._overviews.latest(including=including)
+
+    async def poison_messages(self) -> Mapping[Priority, int]:
+        """About how many messages each lane's poison queue holds."""
+        return await self._lanes.poisoned()
 
     # What people steer --------------------------------------------------------------------------------------------
 

@@ -57,9 +57,9 @@ class Lanes:
         """Add a message to the lane's poison queue."""
         await self._queues[lane].put_poison(text)
 
-    async def poisoned(self) -> int:
-        """About how many messages the poison queues hold."""
-        return sum([await queue.poisoned() for queue in self._queues.values()])
+    async def poisoned(self) -> dict[Priority, int]:
+        """About how many messages the poison queue of each lane holds."""
+        return {lane: await queue.poisoned() for lane, queue in self._queues.items()}
 
 
 def oldest_first(messages: Sequence[Message]) -> list[Message]:

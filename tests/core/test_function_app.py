@@ -42,6 +42,7 @@ def test_every_function_has_its_route(module: ModuleType) -> None:
         "health": "health",
         "home": "/",
         "pages": "pages/{file}",
+        "metrics": "metrics",
         "openapi": "openapi.json",
         "docs": "docs",
         "problem_type": "problems/{slug}",
@@ -101,4 +102,4 @@ def test_nothing_is_wrong_enough_to_fail_the_import(monkeypatch: pytest.MonkeyPa
     """The host would answer 404 to everything."""
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
     monkeypatch.setenv("INGEST_INTERVAL_SECONDS", "x")
-    assert len(bindings(reload(function_app))) == 18
+    assert len(bindings(reload(function_app))) == 19

@@ -40,6 +40,7 @@ TEMPLATES = {
     api.lanes: "/lanes",
     api.pause: "/lanes/{switch}/pause",
     api.health: "/health",
+    api.metrics: "/metrics",
 }
 """The path that each handler serves."""
 

@@ -78,8 +78,10 @@ def call(
 class FunctionHost:
     """The function app under a host of some kind."""
 
-    def __init__(self, kind: str, folder: Path, connection_string: str, **settings: str) -> None:
+    def __init__(self, kind: str, folder: Path, connection_string: str, *, key: str = "", **settings: str) -> None:
+        """With a `key`, which only the emulator takes, functions that are not anonymous want it."""
         self.kind = kind
+        self._key = key
         (self.port,) = free_ports(1)
         self.log = folder / f"{kind}-{self.port}.log"
         self._env = {"AzureWebJobsStorage": connection_string, "PYTHONUNBUFFERED": "1", **settings}
@@ -93,12 +95,15 @@ class FunctionHost:
     def launch(self) -> None:
         """Start it."""
         commands: dict[str, Sequence[str]] = {
-            "emulator": [sys.executable, "-m", "emulator", str(ROOT), "--port", str(self.port)],
+            "emulator": [sys.executable, "-m", "emulator", str(ROOT), "--port", str(self.port), *self._key_option()],
             "func": [shutil.which("func") or "func", "start", "--port", str(self.port)],
         }
         bin_folder = str(Path(sys.executable).parent)
         path = {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"} if self.kind == "func" else {}
         self.process = Child(commands[self.kind], log=self.log, cwd=ROOT, env={**self._env, **path})
+
+    def _key_option(self) -> list[str]:
+        return ["--key", self._key] if self._key else []
 
     def wait_until_it_answers(self) -> None:
         """After `launch`."""

@@ -119,6 +119,7 @@ async def main() -> None:
     await worker.invoke("health", http("GET", "/health"))
     await worker.invoke("home", http("GET", "/"))
     await worker.invoke("pages", http("GET", "/pages/style.css", file="style.css"))
+    await worker.invoke("metrics", http("GET", "/metrics"))
     await worker.invoke("openapi", http("GET", "/openapi.json"))
     await worker.invoke("docs", http("GET", "/docs"))
     await worker.invoke("problem_type", http("GET", "/problems/unknown-page", slug="unknown-page"))

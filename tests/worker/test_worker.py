@@ -21,7 +21,7 @@ def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> N
         lines = run(storage)
     assert lines[0]["indexed"] == [
         "batches", "cancel", "dispatch", "docs", "health", "home", "ingest", "ingestion", "ingestions", "lanes",
-        "openapi", "pages", "pause", "problem_type", "results", "retry", "status", "upkeep",
+        "metrics", "openapi", "pages", "pause", "problem_type", "results", "retry", "status", "upkeep",
     ]  # fmt: skip
     invoked = lines[1:]
     assert {line["function"] for line in invoked} == set(lines[0]["indexed"])
@@ -33,7 +33,7 @@ def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> N
     assert [json.loads(line)["id"] for line in answers["results"]["body"].splitlines()] == [1, 2, 3, 4]
     assert {answers[name]["status"] for name in ("retry", "cancel")} == {"409"}
     assert answers["problem_type"]["status"] == "303"
-    working = ("ingestion", "ingestions", "lanes", "pause", "health", "home", "pages", "openapi", "docs")
+    working = ("ingestion", "ingestions", "lanes", "pause", "health", "home", "pages", "openapi", "docs", "metrics")
     assert {answers[name]["status"] for name in working} == {"200"}
 
 
