@@ -1,7 +1,7 @@
-"""The composition root: settings and adapters become a running service. Nothing else reads the environment.
+"""The composition root: makes a running service from settings and adapters. Only this module reads the environment.
 
-Nothing raises at import or construction: the Functions host would then answer 404 to everything and keep the reason to
-itself. Wrong settings are one log line each, and every call answers 503 with their names.
+Nothing raises at import or construction, because the Functions host would then answer 404 to everything and not say
+why. Instead, each wrong setting is a log line, and every call answers 503 with the names of the wrong settings.
 """
 
 import logging
@@ -27,7 +27,7 @@ from ingest_core.settings import Settings, read_settings, schedule_of, slow_sche
 log = logging.getLogger(__name__)
 
 STATE_SECONDS = 60.0
-"""While it ticks, the service logs its state this often."""
+"""The least time between two log lines with the service's state. They are written at the end of a tick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def assemble(
 
 
 class App:
-    """The service as its triggers see it; its parts are made once, on the event loop that first calls."""
+    """The service as the triggers use it. Its parts are made at the first call, on that call's event loop."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.schedule = schedule_of(environ)
@@ -101,20 +101,20 @@ class App:
         try:
             self._settings = read_settings(environ)
         except InvalidSettings as error:
-            self._refuse(error)
+            self._report_wrong_settings(error)
             return
         if message := slow_schedule_message(environ, interval=self._settings.interval):
             log.warning("setting.slow %s", message)
 
     async def handle(self, handler: Handler, request: Request) -> Answer:
-        """Answer a request, whatever happens."""
+        """Answer a request. It never raises: every error becomes an answer."""
         parts = self._assembled()
         if parts is None:
             return wrong_settings_answer(self._problems)
         return await respond(parts.context, handler, request)
 
     async def tick(self) -> None:
-        """Dispatch: start batches while there is a reason to go on."""
+        """Run one tick of the dispatcher, and log the service's state once a minute."""
         parts = self._assembled()
         if parts is None:
             log.error("dispatch.refused settings=%s", self._problems)
@@ -126,7 +126,7 @@ class App:
             log.error("dispatch.storage_unavailable error=%s retry=next_tick", error)  # noqa: TRY400 # one line a tick
 
     async def keep_up(self) -> None:
-        """Upkeep: recover what was lost, close what has ended, delete what is old."""
+        """Run upkeep: recover lost messages, close ended ingestions, and delete old ones."""
         parts = self._assembled()
         if parts is None:
             return
@@ -137,7 +137,7 @@ class App:
             log.error("upkeep.storage_unavailable error=%s retry=in_ten_minutes", error)  # noqa: TRY400 # as above
 
     async def close(self) -> None:
-        """Stop all batches and close connections. The Functions host never asks for it; whoever ends a loop should."""
+        """Stop all batches and close connections. The Functions host never calls this; code that ends a loop should."""
         if self._parts:
             await self._parts.dispatcher.close()
             await self._parts.storage.close()
@@ -155,13 +155,13 @@ class App:
         if self._parts is None and self._settings is not None:
             try:
                 self._parts = _build(self._settings, self._environ)
-                log.info("service.assembled %s", _in_words(self._settings))
+                log.info("service.assembled %s", _summary(self._settings))
             except InvalidSettings as error:
                 self._settings = None
-                self._refuse(error)
+                self._report_wrong_settings(error)
         return self._parts
 
-    def _refuse(self, error: InvalidSettings) -> None:
+    def _report_wrong_settings(self, error: InvalidSettings) -> None:
         self._problems = "; ".join(error.problems)
         for problem in error.problems:
             log.error("setting.wrong %s", problem)
@@ -191,8 +191,8 @@ def _context(settings: Settings, stores: Stores, clock: Clock) -> Context:
     )
 
 
-def _in_words(settings: Settings) -> str:
-    """What an operator wants to be sure of; a URL and headers may hold keys."""
+def _summary(settings: Settings) -> str:
+    """The settings for the log. The URL and the headers are left out, because they may contain keys."""
     return (
         f"source={settings.source} interval_seconds={settings.interval:g} lease_seconds={settings.lease_seconds:g}"
         f" batch_size={settings.batch_size} max_in_flight={settings.max_in_flight}"
@@ -202,7 +202,7 @@ def _in_words(settings: Settings) -> str:
 
 def _build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     """Make the adapters of a deployed service. Raises `InvalidSettings`."""
-    # Imported here: they take 0.3 s that the answer to a wrong setting need not wait for.
+    # Imported here, because they take 0.3 s, and the answer to a wrong setting should not wait for them.
     from ingest_core.source.choose import make_source  # noqa: PLC0415 # as said above
     from ingest_core.storage.azure import AzureStorage  # noqa: PLC0415 # as said above
     from ingest_core.storage.connection import read_connection  # noqa: PLC0415 # as said above
@@ -223,10 +223,10 @@ def _build(settings: Settings, environ: Mapping[str, str]) -> Parts:
 
 
 def _orphan_check() -> Callable[[], bool]:
-    """Return the question whether the host of this worker is gone.
+    """Return a function that tells whether the host of this worker is gone.
 
-    A killed host leaves its Python worker running, which then has another parent. A process whose command line names no
-    worker ID is no worker, and so nobody's orphan.
+    A killed host leaves its Python worker running, and the worker then has another parent. A process without a worker
+    ID in its command line is not a worker, so the function always returns False there.
     """
     if not any(word.lower().startswith(("--workerid", "--functions-worker-id")) for word in sys.argv):
         return lambda: False

@@ -1,4 +1,4 @@
-"""Time as this machine tells it."""
+"""The clocks of this machine, for the port `Clock`."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ class SystemClock:
     """The clocks of this machine."""
 
     def monotonic(self) -> float:
-        # It goes on while a laptop is suspended, so that an old view of the gate never passes for a fresh one.
+        # This clock goes on while a laptop is suspended. Otherwise an old view of the gate would seem fresh afterwards.
         return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
     def now(self) -> datetime:

@@ -1,23 +1,23 @@
-"""Every error that the service raises on purpose. The domain knows no HTTP: `api` turns these into answers.
+"""The errors that the service raises on purpose. The domain knows no HTTP: `api` turns these into answers.
 
 IngestError
-├── InvalidSettings          fix the app settings that it names
+├── InvalidSettings          fix the app settings in `problems`
 ├── RequestRefused           the caller asked for something that cannot be done
 │   ├── UnknownIngestion         no ingestion has this ID
 │   ├── KeyReused                the idempotency key belongs to a list with other values
 │   ├── NotEnded                 wait until the ingestion has ended
 │   ├── AlreadyEnded             it is too late to change the ingestion
 │   └── NothingToRetry           every ID has its data or a final error
-├── UnreadableRow            a stored row cannot be decoded; it says which one and why
+├── UnreadableRow            a stored row cannot be decoded; the message names the row and the reason
 ├── StorageError
-│   ├── StorageUnavailable       try again later; the call may have taken effect all the same
+│   ├── StorageUnavailable       try again later; the call may have taken effect
 │   ├── NotFound                 the row or message does not exist
 │   ├── AlreadyExists            the row exists: read it
-│   └── Changed                  somebody else wrote the row: read it again
+│   └── Changed                  another process has written the row: read it again
 └── SourceError
     ├── ItemRejected             final for this ID: record it
-    ├── AttemptFailed            the attempt failed; another one may succeed
-    └── SourceUnavailable        throttle the gate, then try again; the batch is not to blame
+    ├── AttemptFailed            the attempt failed; another attempt may succeed
+    └── SourceUnavailable        throttle the gate, then try again; the attempt does not count as a failure
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class IngestError(Exception):
 
 
 class InvalidSettings(IngestError):
-    """App settings that cannot be used; `problems` has one line for each, beginning with the setting's name."""
+    """App settings that cannot be used. `problems` has a line for each, which begins with the setting's name."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -48,11 +48,11 @@ class KeyReused(RequestRefused):
 
 
 class NotEnded(RequestRefused):
-    """The ingestion has not ended yet, and what was asked for needs its end."""
+    """The request needs an ended ingestion, and this ingestion has not ended yet."""
 
 
 class AlreadyEnded(RequestRefused):
-    """The ingestion has ended, or its end was asked for, so it can no longer be changed."""
+    """The ingestion cannot be changed any more: it has ended, or a cancel was requested."""
 
 
 class NothingToRetry(RequestRefused):
@@ -64,23 +64,23 @@ class UnreadableRow(IngestError):
 
 
 class StorageError(IngestError):
-    """A storage call did not do what it was asked to."""
+    """A storage call has failed."""
 
 
 class StorageUnavailable(StorageError):
-    """Storage cannot be reached or is overloaded. The call may have taken effect: its answer may be what was lost."""
+    """Storage cannot be reached or is overloaded. The call may have taken effect, because an answer can be lost."""
 
 
 class NotFound(StorageError):
-    """The row or message that was asked for does not exist."""
+    """The row or message does not exist."""
 
 
 class AlreadyExists(StorageError):
-    """A row with this key exists already."""
+    """A row with this key already exists."""
 
 
 class Changed(StorageError):
-    """The row's ETag is not the expected one: it was written since it was read."""
+    """The row does not have the expected ETag: it was written since it was read."""
 
 
 class SourceError(IngestError):
@@ -88,17 +88,17 @@ class SourceError(IngestError):
 
 
 class ItemRejected(SourceError):
-    """The API says that it will never deliver this ID (404, 410, 422 …): recorded for the ID, never tried again."""
+    """The API will never deliver this ID (404, 410, 422 …). The error is its result, and the ID is not tried again."""
 
 
 class AttemptFailed(SourceError):
-    """The API answered without the item, or not in time: the attempt has failed."""
+    """The API answered without the item, or did not answer in time, so the attempt has failed."""
 
 
 class SourceUnavailable(SourceError):
-    """The API cannot be reached or asks to wait. The batch is not to blame, so no failure is counted.
+    """The API cannot be reached or asks to wait. The attempt does not count as a failure of the batch.
 
-    `retry_after_seconds` is what the API asked for, if it did.
+    `retry_after_seconds` is how long the API asks to wait, or None if it does not say.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:

@@ -1,8 +1,9 @@
-"""The nouns of the service: frozen values that every layer shares.
+"""The nouns of the service: frozen values that every layer uses.
 
-A batch moves forward only (`yet_to_start → triggered → completed | failed | cancelled`). Batches start in order but may
-end in any order, so an ingestion holds how many were ever started and which of those have not ended. The status of
-every batch follows from these two. The methods that return a new `Ingestion` are the only ways in which it changes.
+A batch only moves forward (`yet_to_start → triggered → completed | failed | cancelled`). Batches start in order but may
+end in any order. So an ingestion knows how many batches were ever started, which of them have not ended, and which have
+failed or were cancelled. The status of every batch follows from that. An ingestion changes only through the methods
+that return a new `Ingestion`.
 """
 
 import hashlib
@@ -17,14 +18,14 @@ from uuid import UUID
 from ingest_core.errors import AlreadyEnded
 
 MAX_IN_FLIGHT_PER_INGESTION = 32
-"""With so many batches in flight an ingestion starts no further one, so that its row stays small."""
+"""An ingestion with this many batches in flight starts no further batch, so that its row stays small."""
 
 MAX_ERROR_BYTES = 200
-"""What the JSON of an error text may take in the ingestion row."""
+"""The longest JSON of an error text in the ingestion row."""
 
 
 class Priority(StrEnum):
-    """A lane. Declared in dispatch order: a lane is served only if no lane before it has a batch that may start."""
+    """A lane. The order is that of dispatch: a lane is served only if no lane before it has a batch that may start."""
 
     HIGH = "HIGH"
     MEDIUM = "MEDIUM"
@@ -32,7 +33,7 @@ class Priority(StrEnum):
 
 
 class Status(StrEnum):
-    """Where an ingestion or a batch stands; the last three are final."""
+    """The status of an ingestion or a batch. The last three are final."""
 
     YET_TO_START = "yet_to_start"
     TRIGGERED = "triggered"
@@ -51,7 +52,7 @@ class IngestRequest:
 
     @property
     def digest(self) -> str:
-        """Equal for requests with equal values, however their JSON was written."""
+        """A hash that is equal for requests with equal values, however their JSON was written."""
         packed = pack(f"<{len(self.ids)}I", *self.ids)
         label = f"{self.label}\0" if self.label else ""
         return hashlib.sha256(f"{self.priority}\0{label}".encode() + packed).hexdigest()
@@ -62,21 +63,21 @@ class Flight:
     """A batch that was started and has not ended. It is *running* while its fetch is under way, else it *waits*."""
 
     index: int
-    #: The gate's token for the latest start: only the process that holds it may end the batch.
+    #: The gate's token of the latest start. Only the process that made this start may end the batch.
     token: str
     running: bool
-    #: Gate age of the latest start, and for how many seconds of gate time its process is taken to be alive.
+    #: Gate age of the latest start, and for how many seconds of gate time after it others leave the batch alone.
     age: float
     lease: float
-    #: The wall clock at the latest start; for people.
+    #: Wall-clock time of the latest start, for people.
     started_at: datetime
-    #: Starts at which something was sent.
+    #: Starts, without those that were undone before anything was sent and those that the API throttled.
     attempts: int
-    #: Attempts that failed and count; the batch fails with `INGEST_MAX_ATTEMPTS` of them.
+    #: Failed attempts that count. The batch fails when there are `INGEST_MAX_ATTEMPTS` of them.
     failures: int = 0
-    #: Starts since anybody recorded how one ended. A batch that kills its host raises it for ever.
+    #: Starts since the end of an attempt was last recorded. If a batch kills its host, this number only grows.
     unrecorded: int = 0
-    #: Gate age before which a waiting batch is left alone.
+    #: Gate age before which a waiting batch does not start.
     not_before: float = 0.0
     error: str = ""
 
@@ -101,18 +102,19 @@ class Ingestion:
     batch_size: int
     digest: str
     label: str = ""
-    #: Counts changes of priority: a message of an older generation is stale.
+    #: How often the priority was changed. A message of an older generation is stale.
     generation: int = 0
     #: Whether the message of this generation is known to be in its queue.
     is_queued: bool = True
-    #: The first ingestion of a chain of retries, if this is a retry; and how many retries the first one has.
+    #: If this is a retry: the first ingestion of the chain of retries.
     retry_of: UUID | None = None
+    #: If this is the first ingestion of a chain: how many retries it has.
     retries: int = 0
-    #: Batches that were ever started; those of them that have not ended; bitmap of the failed ones.
+    #: The number of batches that were ever started, those that have not ended, and a bitmap of the failed batches.
     started_batches: int = 0
     in_flight: tuple[Flight, ...] = ()
     failed: bytes = b""
-    #: Batches that were started and then cancelled before they had ended.
+    #: Batches that were started, and were cancelled before they had ended.
     cancelled_batches: tuple[int, ...] = ()
     #: IDs that ended with an error instead of data.
     error_count: int = 0
@@ -122,18 +124,18 @@ class Ingestion:
 
     @property
     def batch_count(self) -> int:
-        """How many batches the IDs make; the last one may be shorter."""
+        """The number of batches. The last batch may be shorter than the others."""
         return -(-self.id_count // self.batch_size)
 
     @property
     def has_ended(self) -> bool:
-        """Whether every batch has ended, or nothing of a cancelled ingestion is in flight."""
+        """Whether all batches have ended. A cancelled ingestion has ended when none of its batches is in flight."""
         everything_started = self.started_batches >= self.batch_count
         return not self.in_flight and (everything_started or self.cancel_requested_at is not None)
 
     @property
     def status(self) -> Status:
-        """The status of the whole."""
+        """The status of the ingestion."""
         if not self.has_ended:
             return Status.TRIGGERED if self.started_batches else Status.YET_TO_START
         if self.cancelled_count:
@@ -158,7 +160,7 @@ class Ingestion:
 
     @property
     def batches_to_start(self) -> int:
-        """How many starts are needed at least until the ingestion has ended."""
+        """The least number of starts that are needed until the ingestion has ended."""
         if self.cancel_requested_at:
             return 0
         return self.batch_count - self.started_batches + sum(not flight.running for flight in self.in_flight)
@@ -174,8 +176,8 @@ class Ingestion:
         """The batch in flight with this index."""
         return next((flight for flight in self.in_flight if flight.index == index), None)
 
-    def batch_failed(self, index: int) -> bool:
-        """Whether one batch has failed for good."""
+    def has_batch_failed(self, index: int) -> bool:
+        """Whether the batch has ended as failed."""
         byte = index >> 3
         return byte < len(self.failed) and bool(self.failed[byte] >> (index & 7) & 1)
 
@@ -187,10 +189,10 @@ class Ingestion:
             return Status.TRIGGERED
         if index in self.cancelled_batches:
             return Status.CANCELLED
-        return Status.FAILED if self.batch_failed(index) else Status.COMPLETED
+        return Status.FAILED if self.has_batch_failed(index) else Status.COMPLETED
 
     def batch_that_may_start(self, age: float, *, running_here: frozenset[int] = frozenset()) -> int | None:
-        """The first batch that may start at this gate age; `running_here` are known to be alive in this process."""
+        """The first batch that may start at this gate age. Those in `running_here` run here, so they may not."""
         if self.cancel_requested_at:
             return None
         for flight in self.in_flight:
@@ -202,7 +204,7 @@ class Ingestion:
         return self.started_batches
 
     def batch_started(self, index: int, *, token: str, age: float, lease: float, at: datetime) -> "Ingestion":
-        """The batch is about to be sent."""
+        """Mark the batch as running, before it is sent."""
         before = self.flight(index)
         flight = Flight(
             index=index,
@@ -219,7 +221,10 @@ class Ingestion:
         return replace(self._with(flight), started_batches=max(self.started_batches, index + 1))
 
     def start_undone(self, index: int, token: str, *, was_sent: bool) -> "Ingestion | None":
-        """The start came to nothing: it counts only if something was sent. None if the batch is another process's."""
+        """Undo a start whose fetch was not finished. The attempt counts only if it was sent.
+
+        None if another process has started the batch since.
+        """
         flight = self._running(index, token)
         if flight is None:
             return None
@@ -229,7 +234,7 @@ class Ingestion:
     def attempt_failed(
         self, index: int, token: str, *, error: str, counts: bool, not_before: float
     ) -> "Ingestion | None":
-        """The attempt failed, and another one may start later. None if the batch is another process's."""
+        """Record a failed attempt; another may start later. None if another process has started the batch since."""
         flight = self._running(index, token)
         if flight is None:
             return None
@@ -237,14 +242,14 @@ class Ingestion:
         return self._waits(replace(flight, failures=failures, error=cut_error(error), not_before=not_before))
 
     def throttled(self, index: int, token: str, *, error: str) -> "Ingestion | None":
-        """The API asked to wait, so the attempt does not count. None if the batch is another process's."""
+        """Undo the counted attempt: the API asked to wait. None if another process has started the batch since."""
         flight = self._running(index, token)
         if flight is None:
             return None
         return self._waits(replace(flight, attempts=flight.attempts - 1, error=cut_error(error)))
 
     def batch_ended(self, index: int, token: str, *, has_failed: bool, error_count: int) -> "Ingestion | None":
-        """The batch has ended. None if it is not this start's to end."""
+        """Record the end of the batch. None if another process has started the batch since."""
         flight = self.flight(index)
         if flight is None or flight.token != token:
             return None
@@ -256,9 +261,9 @@ class Ingestion:
         return replace(self._without(index), failed=bytes(failed), error_count=self.error_count + error_count)
 
     def cancelled(self, *, reason: str, at: datetime) -> "Ingestion":
-        """Whatever is not running is cancelled; what runs will end. Repeating it changes nothing.
+        """Cancel every batch that is not running. Running batches end as usual. Repeating it changes nothing.
 
-        Raises `AlreadyEnded` if it has completed or failed.
+        Raises `AlreadyEnded` if the ingestion has completed or failed.
         """
         if self.cancel_requested_at:
             return self
@@ -274,7 +279,7 @@ class Ingestion:
         )
 
     def abandoned_batches_cancelled(self, *, age: float) -> "Ingestion | None":
-        """Batches of a cancelled ingestion whose processes are gone will never end. None if there are none."""
+        """Cancel the batches of a cancelled ingestion whose process is gone. None if there are no such batches."""
         gone = tuple(flight.index for flight in self.in_flight if flight.is_abandoned(age))
         if not gone or not self.cancel_requested_at:
             return None
@@ -282,19 +287,19 @@ class Ingestion:
         return replace(self, in_flight=left, cancelled_batches=self.cancelled_batches + gone)
 
     def moved(self, priority: Priority, *, at: datetime) -> "Ingestion":
-        """It goes to the back of another lane, where its message is not yet. Raises `AlreadyEnded`."""
+        """Move the ingestion to another lane; its message must be put there next. Raises `AlreadyEnded`."""
         if self.has_ended or self.cancel_requested_at:
             raise AlreadyEnded("the ingestion has ended, or a cancel was asked for")
         return replace(self, priority=priority, generation=self.generation + 1, is_queued=False, queued_at=at)
 
     def queued(self, generation: int, *, at: datetime) -> "Ingestion | None":
-        """The message of this generation is in its queue. None if it has moved since, or has ended."""
+        """Record that the message of this generation is in its queue. None if it has moved or ended since."""
         if self.has_ended or self.generation != generation:
             return None
         return replace(self, is_queued=True, queued_at=at)
 
     def with_end(self, at: datetime) -> "Ingestion":
-        """The same, with the time of its end if it has just ended. Whoever writes a change applies this last."""
+        """Add the time of the end if the ingestion has just ended. Apply this last, before a change is written."""
         return replace(self, ended_at=at) if self.has_ended and self.ended_at is None else self
 
     def _running(self, index: int, token: str) -> Flight | None:
@@ -302,7 +307,7 @@ class Ingestion:
         return flight if flight and flight.running and flight.token == token else None
 
     def _waits(self, flight: Flight) -> "Ingestion":
-        """The batch waits for another attempt, or is cancelled if its ingestion is."""
+        """Let the batch wait for another attempt, or cancel it if its ingestion is cancelled."""
         if self.cancel_requested_at is None:
             return self._with(replace(flight, running=False, unrecorded=0))
         return replace(self._without(flight.index), cancelled_batches=(*self.cancelled_batches, flight.index))
@@ -317,9 +322,9 @@ class Ingestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What became of one ID: its JSON text in `data`, or why there is none in `error`.
+    """The result of one ID: its JSON text in `data`, or the reason why there is none in `error`.
 
-    `is_final` is false for the IDs of a failed batch that another attempt might have delivered.
+    `is_final` is false if another attempt might still have delivered the ID.
     """
 
     item_id: int
@@ -330,7 +335,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRecord:
-    """How a batch ended; written once, never changed. `token` is the start that ended it."""
+    """How a batch ended. It is written once and never changed. `token` belongs to the start that ended the batch."""
 
     index: int
     status: Status
@@ -343,7 +348,7 @@ class BatchRecord:
 
 
 def cut_error(text: str) -> str:
-    """An error text that can be stored, and whose JSON takes at most 200 bytes."""
+    """Shorten an error text so that its JSON takes at most 200 bytes, and make it valid Unicode."""
     text = text.encode(errors="replace").decode()  # half of a surrogate pair cannot be written as UTF-8
     while len(json.dumps(text)) > MAX_ERROR_BYTES:
         text = text[: max(1, len(text) * 3 // 4)]

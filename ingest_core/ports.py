@@ -1,9 +1,9 @@
-"""What the service needs from the world; adapters provide it.
+"""The interfaces of storage, of the external API and of time. Adapters implement them.
 
-Storage is asked for in storage's own terms (entities with ETags, messages with pop receipts), so that the layout and
-the protocol live once, above, and an adapter only translates calls and errors.
+The storage ports speak of entities with ETags and of messages with pop receipts. So layout and protocol are written
+once, above the ports, and an adapter only translates calls and errors.
 
-Every storage method raises `StorageUnavailable` when its outcome is unknown or nothing was done.
+Every storage method raises `StorageUnavailable` if it failed, or if it is unknown whether it took effect.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,29 +14,26 @@ from typing import Protocol
 from ingest_core.errors import SourceError
 from ingest_core.models import Priority
 
-RESULT_BYTES = 700 * 1024
-"""What the results of one batch may take together: a storage entity holds 1 MiB, counted as it is sent, in base64."""
-
 Answer = str | SourceError
-"""What the fetch of one ID ended with: its JSON as compact printable ASCII, or the error."""
+"""The result of fetching one ID: its JSON as compact printable ASCII, or the error."""
 
 EntityValue = str | int | float | bool | bytes
 Entity = Mapping[str, EntityValue]
 
 
 CALL_SECONDS = 4.0
-"""A storage call takes effect within this time, or counts as lost: adapters end it, and leases allow for it."""
+"""A storage call takes effect within this time or not at all: adapters end it then, and leases allow for it."""
 
 PEEKED = 32
 """The most messages that a peek shows."""
 
 RESULT_BYTES = 700 * 1024
-"""The most that a batch row holds of its IDs' data: a row takes 1 MiB, and binary data grows by a third on its way."""
+"""The limit for the results of one batch together. A row may have 1 MiB, counted as base64, which adds a third."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """An entity as storage holds it: its properties, its version, and when storage wrote it, by storage's own clock."""
+    """An entity as it is stored: its properties, its version, and the time of the last write on storage's own clock."""
 
     entity: Entity
     etag: str
@@ -45,7 +42,7 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message as a peek shows it. `inserted_on` is stamped by the queue service and has whole seconds."""
+    """A message as a peek shows it. `inserted_on` comes from the queue service's clock, in whole seconds."""
 
     message_id: str
     text: str
@@ -54,7 +51,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Received(Message):
-    """A message that is hidden from others until its visibility timeout runs out."""
+    """A message that is hidden from others until its visibility timeout ends."""
 
     pop_receipt: str
 
@@ -73,29 +70,29 @@ class Table(Protocol):
     async def merge(self, entity: Entity, *, etag: str | None) -> str:
         """Change the properties in `entity`, keep the others, and return the row's new ETag.
 
-        With an ETag, the row changes only if it still has that ETag. With None, it changes whatever its version is.
-        Raises `Changed` or, where there is no such row, `NotFound`.
+        With an ETag, the row changes only if it still has that ETag. With None, any version of the row changes.
+        Raises `Changed`, or `NotFound` if there is no such row.
         """
         ...
 
     async def replace(self, entity: Entity, *, etag: str | None = None) -> str:
         """Write a whole row and return its new ETag.
 
-        With an ETag, the row is replaced only if it still has that ETag. Raises `Changed` or `NotFound` then. Without
-        one, the row is written whether or not it exists.
+        With an ETag, the row is replaced only if it still has that ETag; otherwise `Changed` or `NotFound` is raised.
+        Without an ETag, the row is written whether or not it exists.
         """
         ...
 
     async def put_and_merge(self, put: Entity, merged: Entity, *, etag: str) -> str:
-        """Write the whole row `put` and merge `merged` if that one still has this ETag: both or neither.
+        """Write the whole row `put` and merge `merged`, both or neither, if the row of `merged` still has this ETag.
 
-        Both rows are in one partition (this is an entity group transaction). Returns the new ETag of the merged row.
-        Raises `Changed` or `NotFound`.
+        Both rows are in one partition (an entity group transaction). Returns the new ETag of the merged row. Raises
+        `Changed` or `NotFound`.
         """
         ...
 
     async def delete(self, partition_key: str, row_key: str, *, etag: str | None = None) -> None:
-        """Delete a row. Raises `NotFound` or, if the row no longer has the given ETag, `Changed`."""
+        """Delete a row. Raises `NotFound`, or `Changed` if the row no longer has the given ETag."""
         ...
 
     async def delete_many(self, partition_key: str, row_keys: Sequence[str]) -> None:
@@ -113,8 +110,8 @@ class Table(Protocol):
     ) -> AsyncIterator[Stored]:
         """Rows whose properties have the values in `equal`, in order of PartitionKey, then RowKey.
 
-        The keys range from the first of the pair up to, but not including, the second. Each page of `page_size` rows
-        is one storage call, made when its first row is asked for: stop early to save calls.
+        The keys are at least the first of the pair and less than the second. Each page of `page_size` rows is one
+        storage call, which is made when its first row is needed. So a caller that stops early saves calls.
         """
         ...
 
@@ -135,7 +132,7 @@ class Queue(Protocol):
         ...
 
     async def delete(self, message: Received) -> None:
-        """Delete a received message. Raises `NotFound` when somebody else has received it since."""
+        """Delete a received message. Raises `NotFound` if it was deleted, or received again, since."""
         ...
 
     async def release(self, message: Received) -> None:
@@ -147,7 +144,7 @@ class Queue(Protocol):
         ...
 
     async def poisoned(self) -> int:
-        """Return about how many messages the lane's poison queue has."""
+        """Return the approximate number of messages in the lane's poison queue."""
         ...
 
 
@@ -161,7 +158,7 @@ class Storage(Protocol):
 
     @property
     def dispatch(self) -> Table:
-        """The gate's row, and what people have set."""
+        """The gate's row, including the pauses that people have set."""
         ...
 
     @property
@@ -187,7 +184,7 @@ class Storage(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...
 
 
@@ -197,29 +194,29 @@ class Source(Protocol):
     async def fetch_batch(self, ids: Sequence[int], *, timeout_seconds: float) -> Sequence[Answer]:
         """Fetch these IDs at the same time and return one answer for each, in the order of `ids`.
 
-        An ID that stands in `ids` twice has two answers. An answer is the ID's JSON as compact printable ASCII on one
-        line, or the error that its fetch ended with: `ItemRejected`, `AttemptFailed` or `SourceUnavailable`, whose
-        message is one printable line. An ID that has no answer after `timeout_seconds` gets `AttemptFailed`; answers
-        that came earlier are kept. Raises nothing, except `CancelledError` when the caller is cancelled.
+        An ID that is in `ids` twice has two answers. An answer is the ID's JSON as compact printable ASCII on one line,
+        or an error: `ItemRejected`, `AttemptFailed` or `SourceUnavailable`, with one printable line as its message. An
+        ID that has no answer after `timeout_seconds` gets `AttemptFailed`; earlier answers are kept. Raises nothing
+        except `CancelledError`, if the caller is cancelled.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections; a later fetch opens new ones."""
+        """Close all connections. A later fetch opens new ones."""
         ...
 
 
 class Clock(Protocol):
-    """Time, so that tests can own it."""
+    """Time, as a port, so that tests can replace it."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean anything."""
+        """Seconds that never go back. Only differences have a meaning."""
         ...
 
     def now(self) -> datetime:
-        """The wall clock in UTC, for information only: nothing is decided by it."""
+        """The wall clock in UTC. It decides only when a pause ends, what retention deletes, and what people see."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after this long, never earlier."""
+        """Return after this many seconds, never earlier."""
         ...

@@ -1,6 +1,7 @@
-"""NCRONTAB expressions, as the Functions host reads them (github.com/atifaziz/NCrontab).
+"""Reads NCRONTAB expressions by the rules of the Functions host (github.com/atifaziz/NCrontab).
 
-The host refuses to run a function whose schedule it cannot read, so the service judges a schedule before the host does.
+The host does not run a function whose schedule it cannot read. So the service checks a schedule before it gives it to
+the host.
 """
 
 import re
@@ -13,7 +14,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """The least and the greatest number of a field, and the names that stand for them, each after a blank."""
+    """The least and the greatest number of a field, and the names for these numbers, each after a blank."""
 
     least: int
     most: int
@@ -33,15 +34,15 @@ _FIELDS = (
 
 
 def is_schedule(text: str) -> bool:
-    """Tell whether the host would take this as five or six NCRONTAB fields."""
+    """Whether the host would accept the text as five or six NCRONTAB fields."""
     return _parse(text) is not None
 
 
 def longest_gap_seconds(text: str) -> int:
     """Return the longest time between two occurrences of an expression that `is_schedule` accepts.
 
-    It is exact if the expression admits every day. Otherwise a day passes without an occurrence, and the answer is one
-    day, which is a lower bound.
+    It is exact if the expression allows every day. Otherwise there are days without an occurrence, and the answer is
+    one day, which is a lower bound.
     """
     fields = _parse(text)
     if fields is None:
@@ -55,7 +56,7 @@ def longest_gap_seconds(text: str) -> int:
 
 
 def _parse(text: str) -> Sequence[Sequence[int]] | None:
-    """Return the numbers that each of the six fields admits, in ascending order, or `None`."""
+    """Return the numbers that each of the six fields allows in ascending order, or `None` for a wrong expression."""
     parts = [part for part in text.split(" ") if part]
     if len(parts) not in (5, 6):
         return None
@@ -76,19 +77,22 @@ def _values(text: str, field: _Field) -> set[int] | None:
         if slash and not re.fullmatch("[+-]?[0-9]{1,9}", step_text):
             return None
         step = int(step_text or 1)
-        first, dash, last = (str(field.least), "-", str(field.most)) if span == "*" else span.partition("-")
-        ends = [_number(end, field) for end in ((first, last) if dash else (first,))]
-        if None in ends:
+        if span == "*":
+            span = f"{field.least}-{field.most}"
+        first, dash, last = span.partition("-")
+        low, high = _number(first, field), _number(last if dash else first, field)
+        if low is None or high is None:
             return None
-        # A reversed range is swapped, `5/10` runs to the field's end, and a step of 0 or less counts as 1.
-        numbers = sorted(end for end in ends if end is not None)
-        end = numbers[-1] if dash or step == 1 else field.most
-        values.update(range(numbers[0], end + 1, max(step, 1)))
+        # The ends of a reversed range are swapped, `5/10` goes on to the field's end, and a step below 1 counts as 1.
+        low, high = min(low, high), max(low, high)
+        if not dash and step != 1:
+            high = field.most
+        values.update(range(low, high + 1, max(step, 1)))
     return values
 
 
 def _number(text: str, field: _Field) -> int | None:
-    """Read a number, or a name: any beginning of a name stands for it."""
+    """Read a number, or a name, which may be shortened to any beginning of it."""
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text) if field.least <= int(text) <= field.most else None
     place = field.names.find(f" {text.lower()}")

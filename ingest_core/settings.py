@@ -1,7 +1,7 @@
-"""The app settings: read once, from a mapping, with every problem reported at once.
+"""Reads the app settings from a mapping and reports all problems together.
 
-A wrong setting never raises at import, because the Functions host would then answer 404 to everything. The caller keeps
-the problems and reports them on every call.
+A wrong setting must not raise at import, because the Functions host would then answer 404 to everything. So the caller
+keeps the problems and reports them on every call.
 """
 
 import re
@@ -19,7 +19,7 @@ from ingest_core.source.request import HTTP, SIMULATED, check_source_name, check
 
 DEFAULT_SCHEDULE = "*/5 * * * * *"
 FAST_SCHEDULE = "*/1 * * * * *"
-"""The schedule for intervals below five seconds, if none is set."""
+"""The schedule for intervals below five seconds, if no schedule is set."""
 
 _OWN_QUEUES = [f"ingest-{lane.lower()}{end}" for lane in Priority for end in ("", "-poison")]
 _LEAST_LEASE_MARGIN, _DEFAULT_LEASE_MARGIN = 2, 15
@@ -54,9 +54,9 @@ def _queue_name(text: str) -> str:
 
 
 class Settings(BaseModel):
-    """What can be set, by the name of the app setting, with its default and range. Times are in seconds.
+    """The settings, each with the name of the app setting, a default and a range. Times are in seconds.
 
-    The module of the storage connection reads and judges `AzureWebJobsStorage` and the settings that begin with it.
+    `AzureWebJobsStorage` and the settings that begin with this name are checked in `storage/connection.py`.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, populate_by_name=True)
@@ -80,7 +80,7 @@ class Settings(BaseModel):
     @field_validator("set_lease")
     @classmethod
     def _outlasts_a_fetch(cls, lease: float | None, known: ValidationInfo) -> float | None:
-        """Compare with the source timeout only if that is valid, so that one wrong setting does not hide another."""
+        """Check the lower bound. An invalid source timeout is reported itself, so its least value is used here."""
         least = known.data.get("source_timeout", 0.1) + _LEAST_LEASE_MARGIN
         if lease is not None and lease < least:
             raise ValueError(
@@ -91,15 +91,15 @@ class Settings(BaseModel):
 
     @property
     def lease_seconds(self) -> float:
-        """How long other processes leave a started batch alone: the source timeout + 15 unless it is set."""
+        """How long other processes leave a started batch alone: the source timeout + 15 s, unless it is set."""
         return self.source_timeout + _DEFAULT_LEASE_MARGIN if self.set_lease is None else self.set_lease
 
     @property
     def max_in_flight(self) -> int:
-        """How many batches may run at once in one process: as many as the source timeout can keep running, + 1."""
+        """How many batches may run at once in one process: those that can start within the source timeout, + 1."""
         if self.set_max_in_flight is not None:
             return self.set_max_in_flight
-        # Rounded first, because 0.7 / 0.1 and the like are not exact in binary.
+        # Rounded before `ceil`, because quotients such as 0.7 / 0.1 are not exact in binary.
         running = ceil(round(self.source_timeout / self.interval, 9))
         return min(max(_FEWEST_IN_FLIGHT, running + 1), _MOST_IN_FLIGHT)
 
@@ -110,7 +110,7 @@ NAMES = ("INGEST_SCHEDULE", *(str(field.alias) for field in Settings.model_field
 
 def read_settings(values: Mapping[str, str]) -> Settings:
     """Read the settings; an empty value counts as unset. Raises `InvalidSettings` with every problem."""
-    # Each name is looked up: Windows finds a variable in whatever case, but lists all of them in upper case.
+    # Each name is looked up, because Windows lists all variables in upper case but finds them in any case.
     given = {name: text for name in NAMES if (text := values.get(name, "").strip())}
     problems = []
     if not is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
@@ -118,7 +118,7 @@ def read_settings(values: Mapping[str, str]) -> Settings:
     source, url = given.get("INGEST_SOURCE"), given.get("INGEST_SOURCE_URL")
     if source == HTTP and not url:
         problems.append("INGEST_SOURCE_URL: must be set when INGEST_SOURCE is http")
-    if url and not source:  # simulated items would be taken for the API's
+    if url and not source:  # otherwise people would take simulated items for the API's
         problems.append(
             "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is set: to http, or to simulated to ignore the URL"
         )
@@ -132,14 +132,14 @@ def read_settings(values: Mapping[str, str]) -> Settings:
 
 
 def unknown_settings(values: Mapping[str, str]) -> list[str]:
-    """Return names that begin like ours and are not: most likely they are misspelt."""
+    """Return names that begin with `INGEST_` and are no setting. They are most likely misspelt."""
     return sorted(name for name in values if name.upper().startswith("INGEST_") and name not in NAMES)
 
 
 def schedule_of(values: Mapping[str, str]) -> str:
-    """Return the dispatch timer's NCRONTAB expression. Never raises, because it is needed at import.
+    """Return the dispatch timer's NCRONTAB expression. It never raises, because it is called at import.
 
-    If none is set, or a wrong one, it follows the interval: every five seconds from an interval of five seconds on,
+    If no valid schedule is set, it follows the interval: every five seconds for intervals of at least five seconds,
     else every second.
     """
     text = values.get("INGEST_SCHEDULE", "").strip()
@@ -153,11 +153,11 @@ def schedule_of(values: Mapping[str, str]) -> str:
 
 
 def slow_schedule_message(values: Mapping[str, str], *, interval: float) -> str | None:
-    """Return one line for the log if `INGEST_SCHEDULE` is slower than the interval needs, or `None`.
+    """Return a line for the log if `INGEST_SCHEDULE` is too slow for the interval, else `None`.
 
     A tick ends when nothing is running and the next slot is more than a second away. So the next tick must come before
-    that slot is due, and the longest gap between two ticks must not exceed the interval. NCRONTAB has no gap below one
-    second, and does not need one: with an interval of a second or less, the tick goes on from slot to slot.
+    that slot is due, and the longest gap between two ticks must not exceed the interval. For intervals of a second or
+    less, a schedule of every second is enough, because a tick goes on from slot to slot.
     """
     text = values.get("INGEST_SCHEDULE", "").strip()
     if not is_schedule(text):
@@ -172,6 +172,6 @@ def slow_schedule_message(values: Mapping[str, str], *, interval: float) -> str 
 
 
 def _problem(entry: ErrorDetails) -> str:
-    """Return the name and the message of one error, in a line that says what the value must be."""
+    """Return a line with the setting's name and what its value must be."""
     message = entry["msg"].removeprefix("Value error, ").replace("Input should", "must").partition(", unable")[0]
     return f"{entry['loc'][0]}: {message}"

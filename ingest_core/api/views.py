@@ -169,7 +169,9 @@ def _batch_statuses(ingestion: Ingestion) -> list[Status]:
     never_started = Status.CANCELLED if ingestion.cancel_requested_at else Status.YET_TO_START
     statuses = [Status.COMPLETED] * started + [never_started] * (ingestion.batch_count - started)
     if any(ingestion.failed):
-        statuses[:started] = [Status.FAILED if ingestion.batch_failed(i) else Status.COMPLETED for i in range(started)]
+        statuses[:started] = [
+            Status.FAILED if ingestion.has_batch_failed(i) else Status.COMPLETED for i in range(started)
+        ]
     for flight in ingestion.in_flight:
         statuses[flight.index] = Status.TRIGGERED
     for index in ingestion.cancelled_batches:

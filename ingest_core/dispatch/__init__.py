@@ -1,1 +1,1 @@
-"""The dispatcher: which batch starts next, when it may start, and what becomes of it."""
+"""The dispatcher: decides which batch starts next and when, runs the batches, and keeps storage in order."""

@@ -1,4 +1,4 @@
-"""How the parts of the dispatcher are put together."""
+"""Puts the parts of the dispatcher together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from ingest_core.storage.lanes import Lanes
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The tables and queues of an account, in the service's own terms."""
+    """The tables and queues of a storage account, wrapped in the service's own terms."""
 
     ingestions: Ingestions
     lanes: Lanes
@@ -45,7 +45,7 @@ def open_stores(storage: Storage, *, sends_events: bool) -> Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class DispatchParts:
-    """The dispatcher of one process, and what it is made of."""
+    """The dispatcher of one process, and its parts."""
 
     dispatcher: Dispatcher
     gate: Gate
@@ -53,7 +53,7 @@ class DispatchParts:
     running: Running
 
 
-def make_dispatcher(  # what a dispatcher is made of
+def make_dispatcher(
     stores: Stores,
     *,
     source: Source,
@@ -64,7 +64,7 @@ def make_dispatcher(  # what a dispatcher is made of
     max_in_flight: int,
     is_orphaned: Callable[[], bool] = lambda: False,
 ) -> DispatchParts:
-    """Put the dispatcher of one process together."""
+    """Make the dispatcher of one process with its parts."""
     gate = Gate(stores.gate, clock, interval=rules.interval)
     running = Running(
         gate=gate,

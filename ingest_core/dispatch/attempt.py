@@ -1,4 +1,4 @@
-"""One attempt at a batch: the IDs that have no answer yet are fetched, and what comes back is one outcome.
+"""One attempt at a batch: fetches the IDs that have no result yet, and turns the answers into one outcome.
 
 If the API throttles any ID of a batch, the attempt does not count as a failure.
 """
@@ -11,21 +11,21 @@ from ingest_core.models import Item
 from ingest_core.ports import RESULT_BYTES, Answer, Source
 
 Delivered = tuple[Item | None, ...]
-"""A batch's IDs in order: the data or the final error that is there, or None."""
+"""For each ID of a batch, in order: its data or final error, or None if it has neither yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """Every ID has its data or a final error."""
+    """Every ID has data or a final error."""
 
     items: Sequence[Item]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """At least one ID failed in a way that another attempt may change.
+    """At least one ID failed with an error that is not final.
 
-    `items` has an entry for every ID; `had_answer` says whether any ID got data or a final error in this attempt.
+    `items` has an entry for every ID. `had_answer` says whether any ID got data or a final error in this attempt.
     """
 
     error: str
@@ -35,7 +35,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Throttled:
-    """The API cannot be reached or asks to wait, for so many seconds from the answer on if it says so."""
+    """The API cannot be reached or asks to wait. `retry_after_seconds` counts from the answer; None if not given."""
 
     error: str
     items: Sequence[Item]
@@ -46,7 +46,7 @@ Outcome = Fetched | Failed | Throttled
 
 
 async def attempt(source: Source, ids: Sequence[int], *, delivered: Delivered, timeout_seconds: float) -> Outcome:
-    """Fetch all IDs that have no answer yet, within the time for them together."""
+    """Fetch all IDs that are None in `delivered`. `timeout_seconds` is for all of them together."""
     missing = [place for place, item in enumerate(delivered) if item is None]
     answers = await source.fetch_batch([ids[place] for place in missing], timeout_seconds=timeout_seconds)
     limit = RESULT_BYTES // len(ids)
@@ -57,16 +57,16 @@ async def attempt(source: Source, ids: Sequence[int], *, delivered: Delivered, t
 
 
 def delivered_by(items: Sequence[Item]) -> Delivered:
-    """What a further attempt need not ask for again."""
+    """The results that another attempt does not have to fetch again."""
     return tuple(item if item.is_final else None for item in items)
 
 
 def _item(item_id: int, answer: Answer, limit: int) -> Item:
-    if isinstance(answer, str):
-        # A batch may be larger than the settings that the source was made for.
-        too_large = f"the API's answer is larger than {limit} bytes"
-        return Item(item_id=item_id, data=answer) if len(answer) <= limit else Item(item_id=item_id, error=too_large)
-    return Item(item_id=item_id, error=str(answer) or "no reason given", is_final=isinstance(answer, ItemRejected))
+    if not isinstance(answer, str):
+        return Item(item_id=item_id, error=str(answer) or "no reason given", is_final=isinstance(answer, ItemRejected))
+    if len(answer) > limit:  # the source knows only today's batch size, and an older batch may be larger
+        return Item(item_id=item_id, error=f"the API's answer is larger than {limit} bytes")
+    return Item(item_id=item_id, data=answer)
 
 
 def _outcome(items: Sequence[Item], answers: Sequence[Answer]) -> Outcome:

@@ -1,11 +1,11 @@
-"""A tick: batches are started, each in a slot of its own, while there is a reason to go on.
+"""Runs ticks. A tick starts batches, each in its own slot.
 
     look at the gate ─▶ look into the lanes ─▶ take the gate ─▶ mark the batch ─▶ send it when due ─▶ sweep the fronts
 
-A tick goes on while a batch is running or the next slot is due within a second. It ends after at most a minute, and
-what runs is handed over to the next tick of the process. Whatever dies between two steps, the batch keeps its place:
-the message stays in its queue until the ingestion has ended, and a mark says only that somebody began. So a batch may
-reach the API twice (at-least-once), but its end is written once, by the owner of its latest start.
+A tick goes on while a batch is running or the next slot is due within a second. It ends after at most a minute. Batches
+that still run are handed over to the next tick of the process. If a process dies between two steps, the batch keeps its
+place: the message stays in its queue until the ingestion has ended, and a mark says only that a start was tried. So the
+API may get a batch twice (at-least-once), but the batch's end is written once, by the process that started it last.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from ingest_core.storage.lanes import Lanes
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 60.0
-"""A tick ends after this long. The host then fires the next one at once."""
+"""A tick ends after this long. The host then fires the next tick at once."""
 
 GO_ON_SECONDS = 1.0
 """A tick goes on if the next slot is due within this time, and looks again at least this often."""
 
 NEAR_SECONDS = 0.5
-"""While batches run, a slot that is due within this time is waited for; else the tick waits for a batch to end."""
+"""While batches run, the tick waits for a slot that is due within this time. Otherwise it waits for a batch to end."""
 
 
 class Tick(StrEnum):
-    """What a tick came to."""
+    """Why a tick ended."""
 
     ALREADY_RUNNING = "already_running"
     ORPHANED = "orphaned"
@@ -64,7 +64,7 @@ class Far:
 
 @dataclass(frozen=True)
 class Again:
-    """Something has changed: look again. `started` says that a batch was sent."""
+    """The state has changed, so look again. `started` says that a batch was sent."""
 
     started: bool = False
 
@@ -75,7 +75,7 @@ Step = Nothing | Far | Again
 class Dispatcher:
     """Runs ticks, one at a time."""
 
-    def __init__(  # noqa: PLR0913 # what a tick needs
+    def __init__(  # noqa: PLR0913 # a tick uses all of these
         self,
         *,
         gate: Gate,
@@ -124,12 +124,12 @@ class Dispatcher:
         return self._gate.age()
 
     async def close(self) -> None:
-        """Stop all batches, and see their marks taken back."""
+        """Stop all batches and remove their marks."""
         await self._running.close()
 
     async def _tick(self) -> Tick:
         ends_at = self._clock.monotonic() + TICK_SECONDS
-        patience = LONGEST_WAIT_SECONDS  # the first slot is waited for, later ones only if they are near
+        patience = LONGEST_WAIT_SECONDS  # for the first slot; later slots must be nearer
         outcome = Tick.HANDED_OVER
         while self._clock.monotonic() < ends_at:
             self._log_lines()
@@ -159,7 +159,7 @@ class Dispatcher:
         return outcome
 
     async def _step(self, patience: float) -> Step:
-        """Use one slot, if it is near and a batch may start."""
+        """Start a batch in the next slot, if that is near and a batch may start."""
         view = await self._gate.look()
         wait = self._gate.due_at() - self._clock.monotonic()
         if wait > (NEAR_SECONDS if self._running else patience):
@@ -168,7 +168,7 @@ class Dispatcher:
                 await self._gate.note()
             return Far(wait)
         if wait > self._lead:
-            # A late write of somebody else's counts from when it is seen, so whoever is not the owner looks often.
+            # The age of another process's write counts from the moment at which it is seen, so see it soon.
             await self._clock.sleep(wait - self._lead if view.is_owner else min(GO_ON_SECONDS, wait - self._lead))
             if not view.is_owner:
                 await self._gate.read()
@@ -180,13 +180,13 @@ class Dispatcher:
             return Again()
         if sight.candidate is None:
             return await self._use_no_slot(sight)
-        if self._is_worn_out(sight.candidate):
+        if self._has_too_many_starts(sight.candidate):
             self._fail(sight.candidate)
             return Again()
         return await self._use_slot(sight, sight.candidate, looked_at)
 
     async def _use_no_slot(self, sight: Sight) -> Step:
-        """Nothing may start: tidy up, and keep the age for those who wait for it."""
+        """No batch may start: sweep the fronts, or write the age down if a batch waits for an age."""
         await self._end_abandoned(sight)
         if any(sight.removable.values()):
             if await self._gate.take_for_sweep(self._gate.view):
@@ -196,9 +196,9 @@ class Dispatcher:
         return Nothing()
 
     async def _use_slot(self, sight: Sight, candidate: Candidate, looked_at: float) -> Step:
-        """Take the gate, mark the batch, send it when it is due."""
+        """Take the gate, mark the batch, and send it when it is due."""
         if self._gate.due_at() - self._clock.monotonic() > LONGEST_LEAD_SECONDS + GO_ON_SECONDS / 2:
-            return Again()  # a batch's answer has throttled the gate meanwhile
+            return Again()  # meanwhile, the answer to another batch has throttled the gate
         if not await self._gate.take(self._gate.view, sweeps=any(sight.removable.values())):
             return Again()
         batch = await self._mark(candidate)
@@ -211,7 +211,7 @@ class Dispatcher:
         return Again(started=started)
 
     async def _mark(self, candidate: Candidate) -> StartedBatch | None:
-        """Write the start into the ingestion row, unless this is no longer its first batch that may start."""
+        """Write the start into the ingestion row. None if this is no longer the ingestion's next batch."""
         chosen, index = candidate.batch.ingestion, candidate.batch.index
         token, age = self._gate.token, self._gate.view.row.age
         wait = max(0.0, self._gate.due_at() - self._clock.monotonic())
@@ -248,7 +248,7 @@ class Dispatcher:
         return batch if marked else None
 
     async def _send(self, batch: StartedBatch) -> bool:
-        """Send the batch at the due instant; false if it is too late, or the gate was closed meanwhile."""
+        """Send the batch at the due instant. False if it is too late, or if the gate was throttled meanwhile."""
         try:
             while (left := self._gate.due_at() - self._clock.monotonic()) > 0:  # a throttle may come meanwhile
                 if left > LONGEST_LEAD_SECONDS + GO_ON_SECONDS:
@@ -265,8 +265,8 @@ class Dispatcher:
         return is_due and in_time and not self._gate.is_paused(batch.lane)
 
     async def _sweep(self, sight: Sight) -> None:
-        """Remove what can go from the fronts, only while the take keeps others out, however slow a call is."""
-        until = self._gate.may_remove_until() + SWEEP_CALLS_SECONDS
+        """Remove messages from the fronts. Begin no call so late that others could take the gate before its end."""
+        until = self._gate.excludes_others_until() + SWEEP_CALLS_SECONDS
         for lane, front in sight.removable.items():
             for one in front:
                 if one.poison_reason and self._clock.monotonic() < until:
@@ -283,7 +283,7 @@ class Dispatcher:
                     break
 
     async def _end_abandoned(self, sight: Sight) -> None:
-        """Write that batches of cancelled ingestions whose processes are gone have ended: only the row says so."""
+        """Cancel the batches of cancelled ingestions whose process is gone, so that the ingestions can end."""
         for ingestion in sight.abandoned:
             try:
                 written = await self._ingestions.change(ingestion.ingestion_id, self._without_abandoned)
@@ -298,12 +298,12 @@ class Dispatcher:
         after = ingestion.abandoned_batches_cancelled(age=self._gate.age())
         return after and after.with_end(self._clock.now())
 
-    def _is_worn_out(self, candidate: Candidate) -> bool:
+    def _has_too_many_starts(self, candidate: Candidate) -> bool:
         flight = candidate.batch.ingestion.flight(candidate.batch.index)
         return flight is not None and flight.unrecorded >= MAX_UNRECORDED_STARTS
 
     def _fail(self, candidate: Candidate) -> None:
-        """End a batch that takes its hosts down with it, or whose end can never be written."""
+        """End a batch as failed that has probably killed each host that ran it, or whose end could never be written."""
         ingestion, index = candidate.batch.ingestion, candidate.batch.index
         flight = ingestion.flight(index)
         if flight is None:

@@ -1,4 +1,4 @@
-"""The gate as one process sees it: taken, released, throttled and noted by compare-and-set. The policy is in `slots`.
+"""One process's view of the gate. It takes, releases, throttles and notes by compare-and-set; `slots` has the policy.
 
 Invariant: two batches never start less than the interval apart, over hosts, restarts, slow ticks and skewed clocks.
 """
@@ -37,27 +37,27 @@ class Gate:
         self._clock = clock
         self._interval = interval
         self._view: View | None = None
-        self._tokens: set[str] = set()  # of own writes that may be in storage, because an answer can be lost
+        self._tokens: set[str] = set()  # tokens of our own writes that may be in storage, because an answer can be lost
         self._free_at = 0.0  # own clock: when the owner may start next
         self._taken_at = 0.0  # own clock: when the last take was sent
         self._lock = asyncio.Lock()  # one write at a time
         self._reasons = Reasons()
         self._unwritten_throttle = False
         self.has_news = False
-        """Whether people should see something that is not on the row yet: `note` writes it."""
+        """Whether there are reasons for people that are not in the row yet. `note` writes them."""
 
-    # What the view says: no storage call -------------------------------------------------------------------------
+    # Answers from the view, without a storage call ---------------------------------------------------------------
 
     @property
     def view(self) -> View:
-        """The latest version that was seen; call `look` first."""
+        """The latest version that this process has seen. Call `look` first."""
         if self._view is None:
             raise RuntimeError("the gate has not been looked at")
         return self._view
 
     @property
     def token(self) -> str:
-        """The token of the version that this process wrote last: it fences the batch that a take starts."""
+        """The token of the present version. After a take, it fences the batch that the take starts."""
         return self.view.row.token
 
     def age(self) -> float:
@@ -71,11 +71,11 @@ class Gate:
 
     @property
     def has_unwritten_throttle(self) -> bool:
-        """Whether the others have not been told yet until when nothing may start."""
+        """Whether a throttle is not in the row yet, so that other processes do not know of it."""
         return self._unwritten_throttle
 
     def is_throttled(self) -> bool:
-        """Whether the gate is closed for longer than a take closes it."""
+        """Whether others may take the gate only later than after any take, so that it must be throttled."""
         return is_throttled(self.view.row, self.age(), interval=self._interval)
 
     def is_paused(self, lane: Priority) -> bool:
@@ -83,23 +83,23 @@ class Gate:
         return self.view.stored.is_paused(lane, self._clock.now())
 
     def has_start_budget(self) -> bool:
-        """Whether what is started now counts as started within the budget of the last take."""
+        """Whether a batch that starts now is within the start budget of the last take."""
         return self._clock.monotonic() - self._taken_at <= START_BUDGET_SECONDS
 
-    def may_remove_until(self) -> float:
-        """The moment until which the last take keeps others out for removing messages (own monotonic clock)."""
+    def excludes_others_until(self) -> float:
+        """Until when the last take keeps others out, without the extra time for a sweep (own monotonic clock)."""
         return self._taken_at + START_BUDGET_SECONDS + self._interval
 
-    def note_start(self) -> datetime:
-        """Count the interval from this moment, which is returned on the wall clock."""
-        # The wall clock first: a record is then never later than the start that the interval is counted from.
+    def record_start(self) -> datetime:
+        """Count the interval from now on; return the present time of the wall clock."""
+        # The wall clock is read first, so that the recorded start is never later than the one that counts.
         at = self._clock.now()
         self._free_at = self._clock.monotonic() + self._interval
         self._reasons = replace(self._reasons, started_at=at.isoformat(), throttled_reason="")
         return at
 
-    def note_reasons(self, *, down_since: str | None = None, trouble: str | None = None) -> None:
-        """Remember for the next write what people should see."""
+    def set_reasons(self, *, down_since: str | None = None, trouble: str | None = None) -> None:
+        """Set the reasons that the next write shows to people."""
         before = self._reasons
         if down_since is not None:
             self._reasons = replace(self._reasons, down_since=down_since)
@@ -107,8 +107,8 @@ class Gate:
             self._reasons = replace(self._reasons, trouble=trouble)
         self.has_news = self.has_news or self._reasons != before
 
-    def close_until(self, moment: float, reason: str) -> None:
-        """Start nothing before this moment (own monotonic clock). `write_throttle` tells the others."""
+    def throttle_until(self, moment: float, reason: str) -> None:
+        """Start nothing before this moment (own monotonic clock). `write_throttle` makes it known to others."""
         self._unwritten_throttle = True
         self._free_at = max(self._free_at, moment)
         self._reasons = replace(self._reasons, throttled_reason=reason)
@@ -116,19 +116,19 @@ class Gate:
     # Storage calls ----------------------------------------------------------------------------------------------
 
     async def look(self) -> View:
-        """Bring the view up to date. The owner's is, unless it shows a pause: only a read shows the resume."""
+        """Read the row if needed. The owner reads only while a lane is paused, so that it sees the resume."""
         if self._view is None or not self._view.is_owner or self._view.stored.pauses:
             await self.read()
         return self.view
 
     async def read(self) -> None:
-        """Read the row; make it if it is missing, or if it cannot be read."""
+        """Read the row. If it is missing or cannot be read, make a new row."""
         try:
             self._see(await self._table.read())
         except NotFound:
             await self._create()
         except UnreadableRow as error:
-            log.error("gate.made_anew error=%s", error)  # noqa: TRY400 # the message says it all
+            log.error("gate.made_anew error=%s", error)  # noqa: TRY400 # a traceback would add nothing
             with suppress(Changed, NotFound):  # another process was faster
                 await self._table.make_anew(self._first_row())
             self._see(await self._table.read())
@@ -149,7 +149,7 @@ class Gate:
             )
 
     async def take_for_sweep(self, decided: View) -> bool:
-        """Keep others out while messages are removed, without a start; false if the gate has changed since."""
+        """Take the gate for removing messages, without a start; false if the gate has changed since `decided`."""
         async with self._lock:
             if self._view is not decided:
                 return False
@@ -163,7 +163,7 @@ class Gate:
             )
 
     async def release(self) -> None:
-        """Let others take the gate as soon as this process could."""
+        """Let others take the gate as soon as this process itself could start a batch."""
         async with self._lock:
             if self._view is None or not self._view.is_owner:
                 return
@@ -171,7 +171,7 @@ class Gate:
                 await self._write(lambda row, age: replace(row, due=age + self._seconds_to_own_start()))
 
     async def note(self) -> None:
-        """Write the age down, and nothing else, so that processes that live for seconds get through a long wait."""
+        """Write only the age, so that a long wait ends even if no process lives as long as the wait."""
         quiet = self._clock.monotonic() - self.view.seen_at
         least = NOTE_SECONDS if self.view.is_owner else self._interval + 2 * START_BUDGET_SECONDS
         if quiet < least:
@@ -182,7 +182,7 @@ class Gate:
             await self._write(lambda row, _: row)
 
     async def write_throttle(self) -> None:
-        """Tell the others until when nothing may start; whoever learns of a throttle becomes the gate's owner."""
+        """Write a throttle into the row, so that other processes know of it. This process becomes the gate's owner."""
         async with self._lock:
             if not self._unwritten_throttle:
                 return
@@ -196,12 +196,12 @@ class Gate:
                 retry=True,
             )
             if written:
-                # Another answer may have asked for a longer wait meanwhile; its own call is next at the lock.
+                # Meanwhile, another answer may have asked for a longer wait. Its own call then waits for the lock.
                 self._unwritten_throttle = self._free_at > until
                 self._free_at = max(self._free_at, self.view.due_for_all())
 
     async def raise_age(self, age: float) -> None:
-        """Continue at the age of a mark that is ahead: storage has lost the gate's last seconds."""
+        """Raise the age to that of a mark with a greater age. There is such a mark if storage has lost gate writes."""
         async with self._lock:
             ahead = age - self.age()
             if ahead <= 0:
@@ -211,7 +211,7 @@ class Gate:
             if await self._write(lambda row, _: replace(row, due=row.due + ahead), ahead=ahead):
                 log.warning("gate.behind seconds=%.3f: storage has lost the gate's last writes", ahead)
 
-    # How it is done ---------------------------------------------------------------------------------------------
+    # Helpers ----------------------------------------------------------------------------------------------------
 
     def _throttled_here(self) -> float:
         return self._free_at if self._unwritten_throttle else 0.0
@@ -220,18 +220,18 @@ class Gate:
         return max(0.0, self._free_at - self._clock.monotonic())
 
     def _see(self, stored: StoredGate) -> None:
-        """Take over a version that was read or written. Its age counts from the moment at which it was first seen."""
+        """Make a version that was read the present view. Its age counts from the moment at which it was first seen."""
         before, now = self._view, self._clock.monotonic()
         is_owner = stored.gate.token in self._tokens
         if before and before.stored.etag == stored.etag and before.is_owner == is_owner:
             return
-        # With the same token only a pause was merged, so the age counts on from before.
+        # The same token means that only a pause was merged, so the age still counts from the earlier moment.
         is_same_gate = before is not None and before.row.token == stored.gate.token
         seen_at = before.seen_at if before and is_same_gate else now
         self._view = View(stored=stored, seen_at=seen_at, is_owner=is_owner)
 
     async def _create(self) -> None:
-        """A missing row counts as taken at this moment: whoever lost it may have started just now."""
+        """Create the missing row as taken at this moment, because a batch may have started just before it was lost."""
         row = self._first_row()
         try:
             await self._table.create(row)
@@ -251,7 +251,7 @@ class Gate:
     async def _write(
         self, change: Callable[[GateRow, float], GateRow], *, retry: bool = False, ahead: float = 0.0
     ) -> bool:
-        """Compare and set; false if the gate has changed, unless `retry` lets the change meet the new version."""
+        """Compare and set. If the gate has changed, return false, or apply the change to the new version if `retry`."""
         decided, reasons = self.view, self._reasons
         token = uuid4().hex
         self._tokens.add(token)
@@ -273,7 +273,7 @@ class Gate:
         )
         if written is None:
             return False
-        if self.view.row.token != token:  # the answer arrived, so nothing was read back
+        if self.view.row.token != token:  # the answer arrived, so the row was not read back
             stored = replace(self.view.stored, gate=written.value, etag=written.etag, written_at=self._clock.now())
             self._tokens = {token}
             self._view = View(stored=stored, seen_at=self._clock.monotonic(), is_owner=True)
@@ -284,7 +284,7 @@ class Gate:
     async def _write_row(self, row: GateRow, etag: str) -> str:
         try:
             return await self._table.write(row, etag)
-        except NotFound as error:  # reading it back makes it
+        except NotFound as error:  # `Changed` makes the caller read, and reading makes a missing row
             raise Changed(str(error)) from None
 
     async def _read_version(self) -> Version[GateRow]:

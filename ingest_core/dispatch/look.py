@@ -1,8 +1,9 @@
-"""The look: which batch starts next, by the fronts of the lanes and the rows of their ingestions.
+"""The look finds the batch that starts next. It reads the fronts of the lanes and the rows of their ingestions.
 
-The next batch is the first one that may start, of the first ingestion that has one, in the highest lane that has one
-and is not paused. Messages of ended ingestions, stale messages and foreign ones neither hide it nor let a lower lane
-run. While the API is taken to be down, the batch with the fewest starts goes instead, over all lanes.
+Of the lanes that are not paused, the highest lane with a batch that may start is served. In this lane, the first
+ingestion with such a batch is served, and of this ingestion the first such batch starts. Messages of ended ingestions,
+stale messages and foreign messages do not hide a batch behind them. While the API is taken to be down, the batch with
+the fewest starts in all lanes goes instead.
 """
 
 import asyncio
@@ -23,37 +24,37 @@ from ingest_core.storage.ingestions import Ingestions, NextBatch
 from ingest_core.storage.lanes import Lanes, Ticket, oldest_first, ticket_of
 
 READ_TOGETHER = 8
-"""Rows that are read in parallel, once the first one of a lane has offered nothing."""
+"""The number of rows that are read in parallel if the first row of a lane has no batch that may start."""
 
 BACKLOG_SECONDS = 2.0
-"""How long the ordered backlog is kept for looks."""
+"""How long a look may use the backlog that an earlier look has read."""
 
 REMEMBERED_ENDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A batch that may start, and the lane and generation in which it was found."""
+    """A batch that may start, and its lane."""
 
     lane: Priority
     batch: NextBatch
 
     @property
     def attempts(self) -> int:
-        """How often it was started."""
+        """How many attempts of the batch count already."""
         flight = self.batch.ingestion.flight(self.batch.index)
         return flight.attempts if flight else 0
 
     @property
     def failures(self) -> int:
-        """How many of its attempts have failed and count."""
+        """How many failed attempts of the batch count."""
         flight = self.batch.ingestion.flight(self.batch.index)
         return flight.failures if flight else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removable:
-    """A message that stands for no work; one that is not ours is copied to poison first, with the reason."""
+    """A message without work. If it has a `poison_reason`, it is copied to the poison queue before it is removed."""
 
     message: Message
     poison_reason: str = ""
@@ -61,16 +62,16 @@ class Removable:
 
 @dataclass(kw_only=True)
 class Sight:
-    """What a look has seen."""
+    """The result of a look."""
 
     candidate: Candidate | None = None
-    #: For each lane, the messages at its front that can go, as they lie.
+    #: For each lane, the messages at its front that can be removed, in the order of the queue.
     removable: dict[Priority, list[Removable]] = field(default_factory=dict)
     #: Whether a batch waits for an age: a back-off, or the end of a lease.
     waits: bool = False
-    #: Cancelled ingestions with a batch whose process is gone.
+    #: Cancelled ingestions with a running batch whose process is gone.
     abandoned: list[Ingestion] = field(default_factory=list)
-    #: The greatest age of a mark.
+    #: The greatest gate age of a mark.
     greatest_age: float = 0.0
 
 
@@ -81,7 +82,7 @@ Item = TypeVar("Item")
 class Look:
     """Reads the fronts. Every coroutine raises `StorageUnavailable`."""
 
-    def __init__(  # what a look reads
+    def __init__(
         self, *, ingestions: Ingestions, lanes: Lanes, backlog: Backlog, gate: Gate, running: Running, clock: Clock
     ) -> None:
         self._ingestions = ingestions
@@ -95,7 +96,7 @@ class Look:
         self._open_read_at: float | None = None
 
     async def look(self) -> Sight:
-        """Find the next batch, and what can be removed on the way to it."""
+        """Find the next batch, and the messages in front of it that can be removed."""
         sight = Sight()
         for lane in Priority:
             if not self._gate.is_paused(lane):
@@ -105,7 +106,7 @@ class Look:
         return sight
 
     def may_start(self, ingestion: Ingestion) -> int | None:
-        """The ingestion's batch that may start now, by the rule in force."""
+        """The ingestion's batch that may start now, by the usual rule or by the rule while the API is down."""
         running_here = self._running.batches_of(ingestion.ingestion_id)
         age = self._gate.age()
         if not self._running.api.is_down:
@@ -134,7 +135,7 @@ class Look:
             await self._look_into_backlog(lane, sight)
 
     async def _look_into_backlog(self, lane: Priority, sight: Sight) -> None:
-        """The front is full of what cannot go on: continue with the lane's open ingestions, oldest first."""
+        """Look at the lane's open ingestions, oldest first, because no peeked message has a batch that may start."""
         await self._refresh_backlog()
         rows = [row for row in self._open if row.priority is lane and row.ingestion_id not in self._ended]
         for group in _groups(rows):
@@ -151,7 +152,7 @@ class Look:
             self._open_read_at = self._clock.monotonic()
 
     async def _see(self, lane: Priority, message: Message) -> Seen | Removable | None:
-        """What a message stands for; None if everything of it runs in this process."""
+        """Read the ingestion of a message; None if all its open batches run in this process."""
         ticket = ticket_of(message)
         if ticket is None:
             return Removable(message=message, poison_reason="it is not a message of this service")
@@ -164,7 +165,7 @@ class Look:
         return Removable(message=message) if isinstance(seen, _NothingLeft) else seen
 
     async def _see_row(self, lane: Priority, row: OpenIngestion) -> Seen | None:
-        """The same for a row of the backlog, which is never removed here."""
+        """Read the ingestion of a backlog row; None if it has nothing to start."""
         try:
             seen = await self._read(lane, Ticket(ingestion_id=row.ingestion_id, generation=row.generation))
         except (NotFound, UnreadableRow):
@@ -172,7 +173,7 @@ class Look:
         return None if isinstance(seen, _NothingLeft) else seen
 
     async def _read(self, lane: Priority, ticket: Ticket) -> "Seen | _NothingLeft | None":
-        """Read an ingestion, unless it is known to have ended or to run here as a whole."""
+        """Read an ingestion. No read is needed if it is known to have ended, or if all its open batches run here."""
         if ticket.ingestion_id in self._ended:
             return _NOTHING_LEFT
         known = self._ingestions.latest(ticket.ingestion_id)
@@ -197,7 +198,7 @@ class Look:
             self._ended.popitem(last=False)
 
     def _consider(self, lane: Priority, seen: Version[Ingestion] | NextBatch, sight: Sight) -> None:
-        """Take note of an ingestion that has not ended."""
+        """Add an open ingestion to the result: its candidate, what it waits for, and its abandoned batches."""
         ingestion = seen.ingestion if isinstance(seen, NextBatch) else seen.value
         here = self._running.batches_of(ingestion.ingestion_id)
         elsewhere = [flight for flight in ingestion.in_flight if flight.index not in here]
@@ -220,14 +221,14 @@ _NOTHING_LEFT = _NothingLeft()
 
 
 def _groups(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The first one alone, as it most often offers a batch; then several together."""
+    """Yield the first item alone, because it most often has the batch; then groups of several items."""
     yield items[:1]
     for start in range(1, len(items), READ_TOGETHER):
         yield items[start : start + READ_TOGETHER]
 
 
 def _front(messages: Sequence[Message], removable: Mapping[str, Removable]) -> list[Removable]:
-    """The messages that can go before the first one that must stay, as they lie in the queue."""
+    """The removable messages before the first message that must stay, in the order of the queue."""
     front = []
     for message in messages:
         if message.message_id not in removable:

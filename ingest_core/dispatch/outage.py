@@ -1,8 +1,8 @@
-"""Whether the API is taken to be down, and how long the gate stays closed while it is.
+"""Decides whether the API is taken to be down, and how long the gate is throttled.
 
-When three different batches in a row have failed without a definite answer (data, or a final error), the API is taken
-to be down. Failures no longer count then, and the gate is throttled with a back-off that grows to a minute. The first
-definite answer ends it.
+If three different batches in a row have failed without a definite answer (data or a final error), the API is taken to
+be down. Then failures do not count, and the gate is throttled with a back-off that grows to a minute. The first
+definite answer ends this state.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ BatchKey = tuple[UUID, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ApiState:
-    """What this process knows of the API: the batches that failed since the last definite answer, and the back-offs."""
+    """What this process knows of the API: the batches that failed since the last definite answer, and its back-offs."""
 
     failing: frozenset[BatchKey] = frozenset()
     back_offs: int = 0
@@ -41,5 +41,5 @@ class ApiState:
                 return ApiState()
 
     def back_off_seconds(self, interval: float) -> float:
-        """How long the gate stays closed after an attempt if the API does not say."""
+        """How long the gate is throttled after an attempt if the API does not say how long."""
         return max(interval, min(interval * 2.0 ** max(0, self.back_offs - 1), LONGEST_BACK_OFF_SECONDS))

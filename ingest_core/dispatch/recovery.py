@@ -1,8 +1,8 @@
-"""Recovery: what has lost its message gets one, and what an end, a cancel or a change of priority has left is finished.
+"""Recovery puts lost messages back, and finishes an end, a cancel or a change of priority that was interrupted.
 
-It reads the backlog and then the fronts of the lanes, so that what is accepted in between is not taken for lost. It
-acts only on what it finds twice, some seconds apart: a call that another process makes meanwhile has then taken effect,
-or never will. No clocks of two hosts are compared.
+It reads the backlog first and the fronts of the lanes second, so that a list that is accepted in between does not seem
+lost. It acts only on what it finds twice, some seconds apart: by then, a storage call of another process has taken
+effect or never will. It compares no clocks of two hosts.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from ingest_core.storage.lanes import Lanes
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = CALL_SECONDS + 2
-"""Between the two looks: storage calls end within this time, and received messages are visible again."""
+"""The time between the two looks. Storage calls end within it, and received messages become visible again."""
 
 CHECKED_PER_RUN = 100
-"""So many rows are read in each run without any suspicion, in turn, as some faults show only in the row itself."""
+"""Each run also reads this many rows that seem to be in order, in turn, because some faults show only in the row."""
 
 READ_TOGETHER = 8
 
@@ -42,7 +42,7 @@ class Repair(StrEnum):
 
 
 class Recovery:
-    """One look at everything that is open. Every coroutine raises `StorageUnavailable`."""
+    """Checks and repairs all open ingestions. Every coroutine raises `StorageUnavailable`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Recovery:
         self._warned: set[str] = set()
 
     async def run(self) -> Sequence[Repair]:
-        """Find what needs something, look again, and do it."""
+        """Find ingestions with a fault, look again after some seconds, and repair those that still have it."""
         rows = [row async for row in self._backlog.rows()]
         fronts = await self._peek()
         unreadable = self._unreadable(rows)
@@ -101,7 +101,7 @@ class Recovery:
         return suspects
 
     def _to_check(self, others: Sequence[Suspect], fronts: Fronts) -> Sequence[Suspect]:
-        """What is at the fronts, and some more in turn."""
+        """Choose the ingestions with a message at a front, and the next `CHECKED_PER_RUN` others in turn."""
         following = [one for one in others if (one.key or "") > self._checked_to][:CHECKED_PER_RUN]
         self._checked_to = following[-1].key or "" if len(following) == CHECKED_PER_RUN else ""
         keys = {one.key for one in following}
@@ -109,14 +109,14 @@ class Recovery:
         return [one for one in others if one.key in keys or one.ingestion_id in at_front]
 
     async def _check(self, candidates: Sequence[Suspect], fronts: Fronts) -> list[Suspect]:
-        """Those of the candidates whose rows say that something is left to do."""
-        found = []
+        """The candidates that need a repair, judging by their ingestion rows."""
+        suspects = []
         for group in _groups(candidates):
-            needy = await asyncio.gather(*(self._needs_something(one, fronts) for one in group))
-            found += [one for one, needs in zip(group, needy, strict=True) if needs]
-        return found
+            answers = await asyncio.gather(*(self._needs_repair(candidate, fronts) for candidate in group))
+            suspects += [candidate for candidate, is_needed in zip(group, answers, strict=True) if is_needed]
+        return suspects
 
-    async def _needs_something(self, candidate: Suspect, fronts: Fronts) -> bool:
+    async def _needs_repair(self, candidate: Suspect, fronts: Fronts) -> bool:
         try:
             ingestion = (await self._ingestions.read(candidate.ingestion_id)).value
         except (NotFound, UnreadableRow):
@@ -148,7 +148,7 @@ class Recovery:
         return Repair.REPAIRED if is_repaired else None
 
     async def _without_abandoned(self, ingestion: Ingestion) -> Callable[[Ingestion], Ingestion | None] | None:
-        """The change that ends a cancelled ingestion whose processes are gone; None if there is nothing to change."""
+        """The change that cancels the abandoned batches of a cancelled ingestion; None if it has no such batch."""
         if not ingestion.cancel_requested_at or not ingestion.in_flight:
             return None
         age = await self._gate_age()
@@ -173,9 +173,9 @@ class Recovery:
         return Repair.CLOSED
 
     async def _repair_row(self, suspect: Suspect, ingestion: Ingestion) -> bool:
-        """Make the backlog row say what the ingestion row says; whether it did not."""
+        """Give the backlog row the values of the ingestion row; return whether a row was changed."""
         row = suspect.row
-        if suspect.key is None:  # most often it was accepted after the backlog was read
+        if suspect.key is None:  # most often the ingestion was accepted after the backlog was read
             return await self._backlog.insert(ingestion)
         if suspect.key != row_key(ingestion):
             await self._backlog.insert(ingestion)
@@ -190,12 +190,14 @@ class Recovery:
         return True
 
     async def _restore(self, ingestion: Ingestion) -> None:
-        """Put the message back and touch both rows. A crash in between costs a second message, which is swept away.
+        """Put the message back and update both rows. A crash in between leaves a second message, which is swept later.
 
         Raises `UnreadableRow` if the IDs cannot be read.
         """
         generation = ingestion.generation
-        await self._ingestions.read_whole(ingestion.ingestion_id)  # without its IDs, it would be set aside again
+        await self._ingestions.read_whole(
+            ingestion.ingestion_id
+        )  # a list without readable IDs would go to poison again
         await self._lanes.put(ingestion.priority, ingestion.ingestion_id, generation)
         log.warning("message.restored ingestion_id=%s lane=%s", ingestion.ingestion_id, ingestion.priority)
         written = await self._ingestions.change(
@@ -212,14 +214,14 @@ class Recovery:
         return Repair.FORGOTTEN
 
     def _warn(self, name: str, reason: str) -> None:
-        """Say once in a process's life that a row cannot be read."""
+        """Log that a row cannot be read, once for each row in the life of a process."""
         if name not in self._warned:
             self._warned.add(name)
             log.warning("row.unreadable row=%s reason=%s", name, reason)
 
 
 def _without_row(fronts: Fronts, known: Sequence[Suspect]) -> list[Suspect]:
-    """The ingestions at the fronts that are not in the backlog."""
+    """The ingestions with a message at a front that are not in the backlog."""
     missing = ids_at(fronts) - {one.ingestion_id for one in known}
     return [Suspect(ingestion_id=ingestion_id) for ingestion_id in missing]
 

@@ -1,8 +1,8 @@
-"""Retention: what ended long ago is deleted, a slice at a time.
+"""Retention deletes ingestions that ended long ago, in slices.
 
-Batch rows go first, then the ingestion row, then the history row by which they are found. So a slice that is cut
-anywhere is continued by a later one. The ingestion row is read before every step: an ingestion that was posted again
-under the same idempotency key is another one, and stays.
+It deletes the batch rows first, then the ingestion row, and last the history row by which it finds them. So a later
+slice can continue wherever a slice was interrupted. It reads the ingestion row before every step, because a list may
+have been posted again with the same idempotency key. That is another ingestion, which stays.
 """
 
 import logging
@@ -19,21 +19,21 @@ from ingest_core.storage.ingestions import Ingestions
 log = logging.getLogger(__name__)
 
 CALLS_PER_SLICE = 5000
-"""Storage calls of one slice, made one after another: ten seconds on Azurite, a minute or two on Azure."""
+"""The storage calls of one slice. One after another, they take ten seconds on Azurite and a minute or two on Azure."""
 
 
 class Fate(Enum):
-    """What a slice has done to an ingestion."""
+    """What a slice has done with an ingestion."""
 
     DELETED = auto()
-    #: A later walk may find that it can be deleted.
+    #: It cannot be deleted now. A later walk over the history tries again.
     KEPT = auto()
-    #: The slice ended before all its rows were deleted.
+    #: The slice ended before all rows of the ingestion were deleted.
     CUT = auto()
 
 
 class Retention:
-    """Deletes in slices. `days` is how long ended ingestions are kept; with 0 nothing is ever deleted."""
+    """Deletes in slices. `days` is how long ended ingestions are kept; 0 keeps them for ever."""
 
     def __init__(
         self, *, ingestions: Ingestions, history: History, clock: Clock, days: int, calls: int = CALLS_PER_SLICE
@@ -47,7 +47,7 @@ class Retention:
         self._continue_after = ""
 
     async def run(self) -> int:
-        """Delete what is old enough, as far as a slice reaches; how many it were. Raises `StorageUnavailable`."""
+        """Delete old ingestions until the slice's calls are used up; return how many. Raises `StorageUnavailable`."""
         if not self._days:
             return 0
         self._calls_left = self._calls
@@ -58,7 +58,7 @@ class Retention:
                 return deleted
             if isinstance(found, ClosedIngestion) and found.ended_at < before:
                 fate = await self._delete(found)
-                if fate is Fate.CUT:  # the next slice goes on with this one
+                if fate is Fate.CUT:  # the next slice goes on with this ingestion
                     return deleted
                 deleted += fate is Fate.DELETED
             self._continue_after = found.row_key if isinstance(found, ClosedIngestion) else found
@@ -66,9 +66,9 @@ class Retention:
         return deleted
 
     async def _delete(self, closed: ClosedIngestion) -> Fate:
-        """Delete one ingestion, as far as the slice reaches."""
+        """Delete the rows of one ingestion until the slice's calls are used up."""
         while self._calls_left > 0:
-            self._calls_left -= 4  # read, query, transaction, and a deletion at the end
+            self._calls_left -= 4  # a read, a query, a transaction, and perhaps the deletion at the end
             try:
                 version = await self._ingestions.read(closed.ingestion_id)
                 if _is_same(version, closed):
@@ -76,9 +76,9 @@ class Retention:
                         continue
                     await self._ingestions.delete(version)
             except NotFound:
-                pass  # an earlier slice was cut behind it
+                pass  # an earlier slice ended after it had deleted this row
             except Changed:
-                return Fate.KEPT  # somebody asked for a retry just now
+                return Fate.KEPT  # a caller has just requested a retry
             except UnreadableRow as error:
                 log.info("retention.kept ingestion_id=%s reason=%s", closed.ingestion_id, error)
                 return Fate.KEPT

@@ -1,7 +1,8 @@
-"""The batches that this process runs, each in a task of its own that outlives the tick that started it.
+"""The batches that this process runs. Each has its own task, which outlives the tick that started it.
 
-A task fetches, tells the others if the API asked to wait, and writes how the attempt ended until that is certain or the
-batch is another process's. It logs nothing: its lines are collected for the tick that is under way.
+A task fetches the batch, writes a throttle into the gate's row if the API asked to wait, and tries to write how the
+attempt ended until that succeeds or another process has started the batch. It logs nothing: its lines are collected for
+the tick that is under way.
 """
 
 import asyncio
@@ -23,13 +24,13 @@ from ingest_core.storage.lanes import Lanes
 
 LONGEST_PAUSE_BETWEEN_WRITES_SECONDS = 5.0
 REMEMBERED_BATCHES = 64
-"""Batches between two attempts whose answers are kept in memory, so that they are not fetched again."""
+"""The number of waiting batches whose answers are kept in memory, so that they are not fetched again."""
 
 
 class Running:
-    """Starts batches and sees them through."""
+    """Starts batches and writes their ends."""
 
-    def __init__(  # what a batch needs
+    def __init__(
         self,
         *,
         gate: Gate,
@@ -59,7 +60,7 @@ class Running:
         self.api = ApiState()
 
     def __len__(self) -> int:
-        """How many batches are fetched, or their ends written."""
+        """How many batches are being fetched, or have an end that is being written."""
         return len(self._tasks)
 
     @property
@@ -77,12 +78,12 @@ class Running:
         return frozenset(index for owner, index in self._tasks if owner == ingestion_id)
 
     def take_lines(self) -> Sequence[LogLine]:
-        """The log lines that have come together, each once."""
+        """Return the log lines that were collected since the last call."""
         lines, self._lines = self._lines, []
         return lines
 
     async def wait(self, seconds: float) -> None:
-        """Return when a fetch or a task has ended, at the latest after this long."""
+        """Return when a fetch or a task has ended, but at the latest after `seconds`."""
         self._changed.clear()
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         changed = asyncio.ensure_future(self._changed.wait())
@@ -93,28 +94,28 @@ class Running:
             changed.cancel()
 
     async def start(self, batch: StartedBatch, *, may_send: Callable[[], bool]) -> bool:
-        """Send a marked batch, or take its mark back if it may not be sent at the last moment; whether it was sent."""
+        """Send a marked batch and return true. If `may_send` is false at the last moment, remove the mark instead."""
         sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._spawn(batch.key, self._run(batch, may_send, sent))
         return await sent
 
     def undo_start(self, batch: StartedBatch) -> None:
-        """Take a mark back, whenever storage allows it: slow storage must not wear a batch out."""
-        self._note_unsent(batch)
+        """Undo the counted attempt of a batch that was not sent, as soon as storage can be reached."""
+        self._log_unsent(batch)
         self._spawn(batch.key, self._undo(batch, was_sent=False))
 
     def end(self, batch: StartedBatch, settlement: Settlement) -> None:
-        """Write an end that was decided without an attempt."""
+        """Write the end of a batch that ends without a further attempt."""
         self._spawn(batch.key, self._carry_out(batch, settlement))
 
     async def close(self) -> None:
-        """Stop all batches, and see their marks taken back."""
+        """Stop all batches and remove their marks."""
         self._is_stopping = True
         for key in self._fetching:
             self._tasks[key].cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _note_unsent(self, batch: StartedBatch) -> None:
+    def _log_unsent(self, batch: StartedBatch) -> None:
         text = f"batch.not_sent {batch} reason=the_slot_was_missed_or_closed"
         self._lines.append(LogLine(level=logging.INFO, text=text))
 
@@ -122,7 +123,7 @@ class Running:
         async def watched() -> None:
             try:
                 await work
-            except Exception as error:  # noqa: BLE001 # a line in the log, never an exception that nobody retrieves
+            except Exception as error:  # noqa: BLE001 # nobody awaits the task, so the error must be logged here
                 text = f"batch.task_failed batch={key[0]}/{key[1]} error={type(error).__name__}: {error}"
                 self._lines.append(LogLine(level=logging.ERROR, text=text))
             finally:
@@ -138,10 +139,10 @@ class Running:
             if self._is_stopping or sent.cancelled() or not may_send():
                 if not sent.done():
                     sent.set_result(False)
-                self._note_unsent(batch)
+                self._log_unsent(batch)
                 await self._undo(batch, was_sent=False)
                 return
-            batch = replace(batch, started_at=self._gate.note_start())
+            batch = replace(batch, started_at=self._gate.record_start())
             self._lines.append(LogLine(level=logging.DEBUG, text=f"batch.started {batch}"))
             sent.set_result(True)
             self._fetching.add(batch.key)
@@ -170,22 +171,22 @@ class Running:
             now=self._clock.now(),
         )
         self._remember(batch, outcome.items, has_ended=settlement.record is not None)
-        self._note_api(before)
+        self._report_api_state(before)
         tasks = [self._carry_out(batch, settlement)]
         if throttle := settlement.throttle:
-            self._gate.close_until(self._clock.monotonic() + throttle.seconds, throttle.reason)
+            self._gate.throttle_until(self._clock.monotonic() + throttle.seconds, throttle.reason)
             tasks.append(self._until_done(self._gate.write_throttle, "gate.throttle_unwritten"))
         try:
             await asyncio.gather(*tasks)
-        except asyncio.CancelledError:  # the process stops in order: what is known is written once more
+        except asyncio.CancelledError:  # the process is stopping, so try once more to write the outcome
             self._is_stopping = True
             await self._carry_out(batch, settlement)
             raise
 
     async def _carry_out(self, batch: StartedBatch, settlement: Settlement) -> None:
-        """Poison message, end of the batch, closing: each only after the one before."""
+        """Write the poison message, then the end of the batch, then close the ingestion if it has ended."""
         if settlement.poison:
-            # It may come twice, it must not be missing; but not again with every try of the end.
+            # It is written before the end, so that it cannot be missing, and not again at each try of the end.
             await self._until_done(
                 lambda: self._lanes.put_poison(batch.lane, settlement.poison), f"batch.poison_unwritten {batch}"
             )
@@ -233,9 +234,9 @@ class Running:
         await self._carry_out(batch, settlement)
 
     async def _until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> None:
-        """Try until storage allows it. The batch stays this process's meanwhile, and is not started again here.
+        """Repeat the write until it succeeds. Meanwhile the batch counts as running here, so it is not started again.
 
-        A process that stops tries once more; if that fails, another process goes on when the lease is over.
+        A process that is stopping tries only once. If that fails, another process starts the batch after its lease.
         """
         pause = 0.1
         while True:
@@ -247,15 +248,15 @@ class Running:
                     self._lines.append(LogLine(level=logging.ERROR, text=f"{event} error={error} retry={retry}"))
                 if self._is_stopping:
                     return
-                self._note_trouble(key, failing=True)
+                self._report_failing_ends(key, failing=True)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_BETWEEN_WRITES_SECONDS)
             else:
-                self._note_trouble(key, failing=False)
+                self._report_failing_ends(key, failing=False)
                 return
 
-    def _note_trouble(self, key: BatchKey | None, *, failing: bool) -> None:
-        """People see on the gate's row that ends of batches cannot be written."""
+    def _report_failing_ends(self, key: BatchKey | None, *, failing: bool) -> None:
+        """Show on the gate's row, for people, how many ends of batches cannot be written."""
         if key is None:
             return
         if failing:
@@ -263,13 +264,13 @@ class Running:
         else:
             self._ends_failing.discard(key)
         number = len(self._ends_failing)
-        self._gate.note_reasons(trouble=f"the ends of {number} batches cannot be written" if number else "")
+        self._gate.set_reasons(trouble=f"the ends of {number} batches cannot be written" if number else "")
 
-    def _note_api(self, before: ApiState) -> None:
+    def _report_api_state(self, before: ApiState) -> None:
         if self.api.is_down and not before.is_down:
-            self._gate.note_reasons(down_since=self._clock.now().isoformat())
+            self._gate.set_reasons(down_since=self._clock.now().isoformat())
         if before.is_down and not self.api.is_down:
-            self._gate.note_reasons(down_since="")
+            self._gate.set_reasons(down_since="")
             self._lines.append(LogLine(level=logging.WARNING, text="source.up: the API answers again"))
 
     def _remember(self, batch: StartedBatch, items: Sequence[Item], *, has_ended: bool) -> None:
@@ -282,7 +283,7 @@ class Running:
 
 
 def _has_settled(ingestion: Ingestion, batch: StartedBatch) -> bool:
-    """Whether the row that was read back contains what this start has written: the batch waits, or is cancelled."""
+    """Whether the row already contains the result of this start: the batch waits, or is cancelled."""
     flight = ingestion.flight(batch.index)
     if flight is None:
         return batch.index in ingestion.cancelled_batches

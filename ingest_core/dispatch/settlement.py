@@ -1,4 +1,4 @@
-"""What becomes of a started batch: the decision, as a value. `running` carries it out."""
+"""Decides what follows from the outcome of an attempt. The decision is a value, and `running` carries it out."""
 
 import json
 import logging
@@ -17,12 +17,12 @@ LONGEST_WAIT_SECONDS = 960.0
 """A batch waits at most this long for its next attempt."""
 
 MAX_UNRECORDED_STARTS = 20
-"""A batch whose end nobody recorded in so many starts fails: most likely it kills its host."""
+"""A batch fails after this many starts without a recorded end, because it most likely kills its host."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartedBatch:
-    """A batch that was sent: by which start, when, and at which gate age."""
+    """A batch with the values of its latest start. `token` fences it."""
 
     ingestion_id: UUID
     lane: Priority
@@ -35,11 +35,11 @@ class StartedBatch:
 
     @property
     def key(self) -> BatchKey:
-        """What identifies the batch."""
+        """The key that identifies the batch."""
         return self.ingestion_id, self.index
 
     def __str__(self) -> str:
-        """What a log line says of the batch."""
+        """The fields of the batch in a log line."""
         number = batch_id(self.ingestion_id, self.index)
         ids = ",".join(map(str, self.ids))
         return (
@@ -50,7 +50,7 @@ class StartedBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How failures are counted and how long the API may keep the gate closed; times are in seconds."""
+    """The limits for attempts and for throttling. Times are in seconds."""
 
     max_attempts: int
     interval: float
@@ -59,7 +59,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:
-    """A line for the tick that is under way: the host drops the lines of a task whose own run is over."""
+    """A log line that a tick prints later. The host drops the lines of a task whose own run is over."""
 
     level: int
     text: str
@@ -67,7 +67,7 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Throttle:
-    """Nobody may start for so many seconds from the API's answer on."""
+    """No process may start a batch for this many seconds after the API's answer."""
 
     seconds: float
     reason: str
@@ -75,7 +75,11 @@ class Throttle:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What an outcome asks for: a change of the ingestion, with the batch's record if it has ended, and the rest."""
+    """What follows from an outcome.
+
+    `change` is the change of the ingestion, `record` the batch row if the batch has ended, `poison` the text of a
+    message for the poison queue, and `throttle` a throttle of the gate.
+    """
 
     change: Callable[[Ingestion], Ingestion | None]
     lines: Sequence[LogLine]
@@ -84,10 +88,14 @@ class Settlement:
     throttle: Throttle | None = None
 
 
-def settle(  # an outcome is judged by all of these
+def settle(
     batch: StartedBatch, outcome: Outcome, *, before: ApiState, after: ApiState, rules: Rules, age: float, now: datetime
 ) -> Settlement:
-    """Decide what an attempt's outcome comes to. `age` is the gate's age and `now` the wall clock at the outcome."""
+    """Decide what follows from an attempt's outcome.
+
+    `before` and `after` are the API's state before and after the outcome. `age` is the gate's age and `now` the
+    wall-clock time at the outcome.
+    """
     match outcome:
         case Fetched(items=items):
             return _completed(batch, items, now)
@@ -100,7 +108,7 @@ def settle(  # an outcome is judged by all of these
 
 
 def failed_for_good(batch: StartedBatch, items: Sequence[Item], *, error: str, now: datetime) -> Settlement:
-    """The batch ends as failed, and a message in the poison queue says so."""
+    """End the batch as failed, with a message for the poison queue."""
     fields = {
         "format": FORMAT,
         "ingestion_id": str(batch.ingestion_id),
@@ -120,7 +128,7 @@ def _completed(batch: StartedBatch, items: Sequence[Item], now: datetime) -> Set
     return _ended(batch, items, Status.COMPLETED, now, LogLine(level=logging.INFO, text=text))
 
 
-def _ended(  # what a record consists of
+def _ended(
     batch: StartedBatch,
     items: Sequence[Item],
     status: Status,
@@ -151,7 +159,7 @@ def _ended(  # what a record consists of
 
 
 def _throttled(batch: StartedBatch, outcome: Throttled, after: ApiState, rules: Rules) -> Settlement:
-    """The limit belongs to the API, so no lane runs until it may be asked again."""
+    """Throttle the gate for all lanes, because the limit belongs to the API."""
     asked = outcome.retry_after_seconds
     seconds = after.back_off_seconds(rules.interval) if asked is None else min(asked, rules.max_retry_after)
     seconds = max(seconds, rules.interval)
@@ -166,7 +174,7 @@ def _throttled(batch: StartedBatch, outcome: Throttled, after: ApiState, rules: 
 def _attempt_failed(
     batch: StartedBatch, outcome: Failed, *, before: ApiState, after: ApiState, rules: Rules, age: float
 ) -> Settlement:
-    """Another attempt starts later, while other batches go on."""
+    """Let the batch wait for another attempt. Other batches go on, unless the API is taken to be down."""
     wait = min(rules.interval * 2.0 ** min(batch.attempts, 20), LONGEST_WAIT_SECONDS)
     lines = [LogLine(level=logging.WARNING, text=f"batch.attempt_failed {batch} error={outcome.error}")]
     throttle = None

@@ -1,21 +1,21 @@
-"""Gate time: the policy by which slots are granted, free of storage and of clocks.
+"""Gate time: the policy by which slots are granted. It knows neither storage nor clocks.
 
-The gate is one table row. It holds a counter of slots, a token that is fresh for every write, an *age* and a *due* age.
-No wall clock is ever compared, and no monotonic clock with another process's:
+The gate is one table row. It has a counter of slots, a token that is fresh for every write, an *age* and a *due* age.
+Wall clocks are never compared, and monotonic clocks never with those of another process:
 
-- *Age* is a lower bound of the seconds since the gate was made. Each write adds to the age of the version that it
-  replaces what its writer has measured since it wrote, or first saw, that version, times 0.998.
-- *Due* is the age from which anybody but the owner may take the gate. The *owner* is the process that wrote the present
-  version. It knows its own last start on its own clock, so it needs no margin.
+- *Age* is a lower bound of the seconds since the gate was made. Each writer measures the seconds since it wrote, or
+  first saw, the version that it replaces. It multiplies them by 0.998 and adds them to the age of that version.
+- *Due* is the age from which any process may take the gate, except the owner. The *owner* is the process that wrote the
+  present version. It knows its own last start on its own clock, so it needs no margin.
 
     owner     take ──▶ send ◀──── interval ────▶ send …      (no read between two slots)
     others         see version n ◀── (due - age) / 0.998 ──▶ take, if version n still stands (ETag)
 
-Leases, back-offs and throttling are ages too. They outlive every process, and a fresh process knows at its first look
-what a dead one has left behind.
+The ends of leases, back-offs and throttling are ages too. So they outlive every process, and a new process knows at its
+first look what a dead process has left behind.
 
-Assumed: monotonic clocks run at the same rate within 0.1 %; no process is suspended between its last look at the clock
-and the send.
+This assumes that monotonic clocks run at the same rate within 0.1 %, and that no process is suspended between its last
+look at the clock and the send.
 """
 
 from dataclasses import dataclass, replace
@@ -24,30 +24,30 @@ from ingest_core.ports import CALL_SECONDS
 from ingest_core.storage.gate_row import GateRow, StoredGate
 
 RATE = 0.998
-"""What a measured second is worth in gate time: clocks that run 0.1 % fast or slow never make the gate too old."""
+"""Gate time per measured second. It is below 1 so that the age stays a lower bound if clocks run 0.1 % fast or slow."""
 
 START_BUDGET_SECONDS = 1.0
-"""A starter that reaches the send later than this after it sent the take gives up."""
+"""If a process reaches the send of a batch later than this after it sent the take, it does not send the batch."""
 
 SWEEP_SECONDS = 5.0
-"""How much longer a take keeps others out if its owner is going to remove messages from the fronts."""
+"""How much longer a take keeps others out if its owner will remove messages from the fronts."""
 
 LONGEST_LEAD_SECONDS = 0.4
-"""A start is prepared at most this long before it is due, well within the start budget."""
+"""The preparation of a start begins at most this long before the start is due, well within the start budget."""
 
 SWEEP_CALLS_SECONDS = SWEEP_SECONDS - CALL_SECONDS - LONGEST_LEAD_SECONDS
-"""The last removal begins within this time after the start: however slow it is, it is over when a successor looks."""
+"""The part of the extra time in which a removal may begin. The rest is for that call and a successor's early look."""
 
 LONGEST_WAIT_SECONDS = 10.0
-"""A tick waits at most this long for its first slot; a later tick looks again."""
+"""A tick waits at most this long for its first slot. After that, a later tick looks again."""
 
 NOTE_SECONDS = 2.0
-"""While something waits for an age, the owner writes the age down this often."""
+"""While a batch or a throttle waits for an age, the owner writes the age this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A version of the gate as this process sees it: written or first seen at `seen_at` of its own monotonic clock."""
+    """A version of the gate. This process wrote or first saw it at `seen_at` on its own monotonic clock."""
 
     stored: StoredGate
     seen_at: float
@@ -55,7 +55,7 @@ class View:
 
     @property
     def row(self) -> GateRow:
-        """The version itself."""
+        """The gate's row in this version."""
         return self.stored.gate
 
     def age(self, now: float) -> float:
@@ -68,23 +68,23 @@ class View:
 
 
 def due_after_take(age: float, *, interval: float, sweeps: bool) -> float:
-    """A successor keeps its distance from whatever the taker starts within its budget, and removes."""
+    """The due age after a take: the interval after the taker's latest possible start, and time for its sweep."""
     return age + START_BUDGET_SECONDS + interval + (SWEEP_SECONDS if sweeps else 0.0)
 
 
 def due_after_throttle(row: GateRow, age: float, *, interval: float, wait: float) -> float:
-    """The gate stays closed for the wait, and for a start that may be under way; a throttle never opens it earlier."""
+    """The due age after a throttle: after the wait and a start that may be under way, and not earlier than before."""
     return max(row.due, age + max(wait, interval + START_BUDGET_SECONDS))
 
 
 def is_throttled(row: GateRow, age: float, *, interval: float) -> bool:
-    """Whether the gate is closed for longer than any take closes it."""
+    """Whether the gate is due later than after any take, so that it must be throttled."""
     return row.due - age > START_BUDGET_SECONDS + interval + SWEEP_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reasons:
-    """What the owner writes beside the numbers, for people."""
+    """The texts on the gate's row that are for people."""
 
     started_at: str = ""
     throttled_reason: str = ""
@@ -92,7 +92,7 @@ class Reasons:
     trouble: str = ""
 
     def on(self, row: GateRow) -> GateRow:
-        """The same version of the gate with these reasons."""
+        """The gate's row with these texts."""
         return replace(
             row,
             started_at=self.started_at,
@@ -103,9 +103,9 @@ class Reasons:
 
 
 def estimated_throttle_seconds(row: GateRow, *, seconds_old: float) -> float:
-    """For how much longer the API's wait lasts, for people: `seconds_old` comes from wall clocks. 0 if it is over.
+    """How much longer the throttle lasts, or 0. It is for people only, because `seconds_old` comes from wall clocks.
 
-    Whoever starts a batch, or sweeps, removes the reason.
+    A row without a `throttled_reason` is not throttled: a start or a sweep after the throttle removes the reason.
     """
     left = row.due - row.age - seconds_old
     return left if row.throttled_reason and left > 0 else 0.0

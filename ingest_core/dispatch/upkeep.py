@@ -1,6 +1,6 @@
-"""Upkeep: what the timer does that fires every ten minutes and at the start of a host.
+"""Upkeep is the work of a timer that fires every ten minutes and at the start of a host.
 
-It carries over what an earlier version has left open, recovers what was lost, and deletes what ended long ago.
+It gives open ingestions of an earlier version a backlog row, runs recovery, and runs retention.
 """
 
 import logging
@@ -23,22 +23,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class UpkeepReport:
-    """How many ingestions a run has done something for."""
+    """The numbers of ingestions that a run has changed."""
 
-    #: Open ingestions of the first format that have a backlog row now.
+    #: Open ingestions of the first format that got a backlog row.
     carried_over: int = 0
-    #: Those that have their message back.
+    #: Open ingestions whose message was put back.
     restored: int = 0
-    #: Ended ones that have left the backlog.
+    #: Ended ingestions that were closed.
     closed: int = 0
-    #: Rows of the backlog that were corrected, and those that were deleted because their ingestion does not exist.
+    #: Backlog rows that were corrected.
     repaired: int = 0
+    #: Backlog rows that were deleted, because their ingestion does not exist.
     forgotten: int = 0
-    #: Those that ended too long ago.
+    #: Ingestions that were deleted, because they ended long ago.
     deleted: int = 0
 
     def __str__(self) -> str:
-        """What a log line says of the run."""
+        """The fields of the log line about the run."""
         return (
             f"carried_over={self.carried_over} restored={self.restored} closed={self.closed}"
             f" repaired={self.repaired} forgotten={self.forgotten} deleted={self.deleted}"
@@ -76,7 +77,7 @@ class Upkeep:
         self._is_running = False
 
     async def run(self) -> UpkeepReport:
-        """Do what there is to do; nothing if a run of this process is under way. Raises `StorageUnavailable`."""
+        """Do all upkeep, or nothing if a run of this process is under way. Raises `StorageUnavailable`."""
         if self._is_running:
             return UpkeepReport()
         self._is_running = True
@@ -96,7 +97,7 @@ class Upkeep:
         )
 
     async def _carry_over(self) -> int:
-        """Give open ingestions of the first format a backlog row: once in a process's life, as it reads everything."""
+        """Give open ingestions of the first format a backlog row. It reads the whole table, so it runs only once."""
         if self._has_carried_over:
             return 0
         carried_over = 0

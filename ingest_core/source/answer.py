@@ -1,6 +1,6 @@
-"""What an answer of the external API means: a pure function of its status, its headers and its body.
+"""Interprets an answer of the external API from its status code, its headers and its body.
 
-Messages repeat nothing that the API sent: no reason phrase, no body, no header.
+Error messages repeat nothing that the API sent: no reason phrase, no body, no header.
 """
 
 import json
@@ -13,27 +13,27 @@ from multidict import MultiMapping
 
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceError, SourceUnavailable
 
-# These concern the account or the load, never one ID. The gate is throttled, so that a wrong key fails no batch.
-_HOLD = frozenset((401, 407, 429, 503))
+# These concern the account or the load, never a single ID. They throttle the gate, so that a wrong key fails no batch.
+_THROTTLING = frozenset((401, 407, 429, 503))
 # Another attempt may succeed, or an operator may fix the cause and retry the failed batch. 403 may concern one ID or
 # the whole key: if it throttled the gate, one private ID would block the service; if it were final, a wrong key would
 # reject every ID.
-_ATTEMPT = frozenset((403, 408, 409, 421, 423, 424, 425))
+_FAILED_ATTEMPT = frozenset((403, 408, 409, 421, 423, 424, 425))
 
-LONGEST_WAIT_SECONDS = 2.0**31  # RFC 9111 lets a recipient cap larger numbers here
+LONGEST_WAIT_SECONDS = 2.0**31  # RFC 9111 allows a recipient to replace larger numbers by this
 # The comma after a weekday belongs to the date; any other comma separates two values.
 _RETRY_AFTER_VALUE = re.compile(r" *(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,[^,]*|[^,]+")
-_STRINGS_AND_WHAT_IS_NOT_BLANK = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"|[^" \t\r\n]++)++')
+_STRINGS_AND_NON_BLANKS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"|[^" \t\r\n]++)++')
 _NOT_PRINTABLE_ASCII = re.compile(r"[^\x00-\x7e]+")
 
 
-def refusal(status: int, headers: MultiMapping[str], *, now: datetime) -> SourceError | None:
-    """Return the error that a status means, or `None` if an item follows: any 2xx except 204 and 205.
+def error_for_status(status: int, headers: MultiMapping[str], *, now: datetime) -> SourceError | None:
+    """Return the error that a status code means. `None` for 2xx except 204 and 205, because then the item follows.
 
-    Redirects cost an attempt: like 403 they may concern one ID or all of them.
+    A redirect fails the attempt. Like a 403, it may concern one ID or all of them.
     """
     text = f"the API answered {_name(status)}"
-    if status in _HOLD:
+    if status in _THROTTLING:
         return SourceUnavailable(text, retry_after_seconds=retry_after(headers, now=now))
     if status in (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT):
         return ItemRejected(f"{text}: there is no item")
@@ -41,7 +41,7 @@ def refusal(status: int, headers: MultiMapping[str], *, now: datetime) -> Source
         return None
     if 300 <= status <= 399:
         return AttemptFailed(f"{text}: redirects are not followed")
-    if 400 <= status <= 499 and status not in _ATTEMPT:
+    if 400 <= status <= 499 and status not in _FAILED_ATTEMPT:
         return ItemRejected(text)
     return AttemptFailed(text)
 
@@ -54,10 +54,11 @@ def _name(status: int) -> str:
 
 
 def retry_after(headers: MultiMapping[str], *, now: datetime) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait, from 0 to 2**31, or `None` if nothing can be read.
+    """Return how many seconds `Retry-After` asks to wait, from 0 to 2**31, or `None` if it has no valid value.
 
-    The header may come twice, or as several values that a proxy has joined with commas: the longest wait counts. A date
-    is counted from the answer's own `Date`, so that no two clocks are compared, or else from `now`.
+    If there are several values (repeated headers, or values that a proxy has joined with commas), the longest wait
+    counts. A date counts from the answer's own `Date`, so that the clocks of two machines are not compared. Without a
+    `Date` it counts from `now`.
     """
     since = _http_date(headers.get("Date", "")) or now
     texts = [text for line in headers.getall("Retry-After", []) for text in _RETRY_AFTER_VALUE.findall(line)]
@@ -81,17 +82,17 @@ def _http_date(text: str) -> datetime | None:
 
 
 def compact_json(body: bytes, *, max_bytes: int) -> str:
-    """Turn a JSON text into printable ASCII on one line that means the same; numbers keep every digit.
+    """Write a JSON text as one line of printable ASCII with the same meaning. Numbers keep every digit.
 
-    Raises `AttemptFailed` if it is not JSON, or if readers would not agree on its meaning (duplicate keys, NaN, lone
-    surrogates, numbers or nesting beyond limits), and `ItemRejected` if the result is longer than `max_bytes`.
+    Raises `AttemptFailed` if the text is not JSON or if readers could interpret it differently (duplicate keys, NaN,
+    lone surrogates, numbers or nesting beyond limits), and `ItemRejected` if the result is longer than `max_bytes`.
     """
     if not body.strip():
         raise AttemptFailed("the API's answer is empty")
     try:
         text = body.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_refuse_duplicates)
-        # Proves that any reader can hold it: no NaN, no infinity, no lone surrogate.
+        value = json.loads(text, object_pairs_hook=_object_without_duplicates)
+        # Fails for values that some readers cannot represent: NaN, infinity, lone surrogates.
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except RecursionError:
         raise AttemptFailed("the API's answer is nested too deeply") from None
@@ -99,14 +100,14 @@ def compact_json(body: bytes, *, max_bytes: int) -> str:
         raise AttemptFailed("the API's answer is not valid Unicode") from None
     except ValueError:
         raise AttemptFailed("the API's answer is not JSON, or has NaN, huge numbers or duplicate keys") from None
-    text = _NOT_PRINTABLE_ASCII.sub(_escape, "".join(_STRINGS_AND_WHAT_IS_NOT_BLANK.findall(text)))
+    text = _NOT_PRINTABLE_ASCII.sub(_escape, "".join(_STRINGS_AND_NON_BLANKS.findall(text)))
     if len(text) > max_bytes:
         raise too_large(max_bytes)
     return text
 
 
 def too_large(max_bytes: int) -> ItemRejected:
-    """Return the error for an answer over the limit. It is final, because the next attempt would bring the same."""
+    """Return the error for an answer over the limit. It is final, because another attempt would bring the same."""
     return ItemRejected(f"the API's answer is larger than {max_bytes} bytes")
 
 
@@ -115,7 +116,7 @@ def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
-def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("duplicate key")

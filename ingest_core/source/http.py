@@ -33,7 +33,7 @@ from yarl import URL
 from ingest_core.errors import AttemptFailed, SourceError, SourceUnavailable
 from ingest_core.ports import Answer, Clock
 from ingest_core.proxies import Proxy
-from ingest_core.source.answer import compact_json, refusal, too_large
+from ingest_core.source.answer import compact_json, error_for_status, too_large
 from ingest_core.source.calls import fetch_each
 from ingest_core.source.encoding import OVERHEAD_BYTES, compressions, decompress
 from ingest_core.source.request import PLACEHOLDER
@@ -131,7 +131,7 @@ class HttpSource:
 
     async def _read(self, response: ClientResponse) -> bytes:
         """Judge the status, then read the body, never holding more than the limit and one chunk."""
-        error = refusal(response.status, response.headers, now=self._clock.now())
+        error = error_for_status(response.status, response.headers, now=self._clock.now())
         if error is not None:
             raise error
         names = compressions(response.headers.getall("Content-Encoding", []))

@@ -262,7 +262,7 @@ def _is_sound(flight: Flight) -> bool:
 def _has_sound_bitmap(ingestion: Ingestion) -> bool:
     failed = int.from_bytes(ingestion.failed, "little")
     not_failed = [*(flight.index for flight in ingestion.in_flight), *ingestion.cancelled_batches]
-    return failed >> ingestion.started_batches == 0 and not any(map(ingestion.batch_failed, not_failed))
+    return failed >> ingestion.started_batches == 0 and not any(map(ingestion.has_batch_failed, not_failed))
 
 
 def _encode_item(item: Item) -> str:

@@ -43,7 +43,7 @@ class Gates:
         await gate.look()
         await asyncio.sleep(gate.due_at() - clock.monotonic() + 0.01)
         assert await gate.take(gate.view, sweeps=False)
-        gate.note_start()
+        gate.record_start()
         return gate, clock, wire
 
 
@@ -266,7 +266,7 @@ async def test_a_released_gate_still_keeps_the_interval_between_the_starts_of_tw
     await gate.look()
     await asyncio.sleep(7)
     assert await gate.take(gate.view, sweeps=False)
-    gate.note_start()
+    gate.record_start()
     started_at = clock.monotonic() / 1.0005
     await gate.release()
     other, other_clock, _ = gates.gate(rate=1.0005)
@@ -282,7 +282,7 @@ async def test_a_throttle_is_written_for_everybody_by_whoever_learns_of_it() -> 
     await gates.owned()
     other, clock, _ = gates.gate(base=300.0)
     await other.look()
-    other.close_until(clock.monotonic() + 60, "429")
+    other.throttle_until(clock.monotonic() + 60, "429")
     assert other.due_at() == pytest.approx(clock.monotonic() + 60)
     await other.write_throttle()
     stored = (await gates.stored()).gate
@@ -299,10 +299,10 @@ async def test_a_throttle_never_opens_the_gate_earlier() -> None:
     """A shorter one leaves due where it is, but for what the conversion between clocks adds."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     await gate.write_throttle()
     due = (await gates.stored()).gate.due
-    gate.close_until(clock.monotonic() + 10, "429 again")
+    gate.throttle_until(clock.monotonic() + 10, "429 again")
     await gate.write_throttle()
     assert due <= (await gates.stored()).gate.due <= due * 1.004
     assert gate.due_at() - clock.monotonic() > 59
@@ -321,7 +321,7 @@ async def test_a_throttle_meets_the_takes_of_others() -> None:
         assert await other.take(other.view, sweeps=False)
 
     wire.once["dispatch merge"] = take
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     await gate.write_throttle()
     stored = (await gates.stored()).gate
     assert stored.slot == 2
@@ -335,7 +335,7 @@ async def test_a_throttle_that_cannot_be_written_holds_for_its_own_process() -> 
     gates = Gates()
     gate, clock, wire = await gates.owned()
     wire.failing.update({"dispatch merge", "dispatch get"})
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     with pytest.raises(StorageUnavailable):
         await gate.write_throttle()
     assert gate.due_at() - clock.monotonic() > 59
@@ -352,7 +352,7 @@ async def test_a_fresh_process_knows_a_throttle_at_its_first_look() -> None:
     """Ages outlive every process."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     await gate.write_throttle()
     other, other_clock, _ = gates.gate(base=77.0)
     await other.look()
@@ -395,7 +395,7 @@ async def test_whoever_becomes_the_owner_by_a_note_starts_no_earlier_than_due() 
     """It has no start of its own that it could count from."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     await gate.write_throttle()
     other, other_clock, _ = gates.gate()
     await other.look()
@@ -410,7 +410,7 @@ async def test_processes_that_live_for_seconds_get_through_a_long_throttle() -> 
     """Each adds what it has measured, so the wait of a minute ends after little more."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
-    gate.close_until(clock.monotonic() + 60, "429")
+    gate.throttle_until(clock.monotonic() + 60, "429")
     await gate.write_throttle()
     lives = 0
     while True:
@@ -479,7 +479,7 @@ async def test_a_take_for_a_sweep_keeps_others_out_without_a_slot() -> None:
     assert stored.slot == 1
     assert stored.due - stored.age == pytest.approx(1 + INTERVAL + 5)
     assert gate.due_at() == due_at
-    assert gate.may_remove_until() - clock.monotonic() == pytest.approx(1 + INTERVAL, abs=0.01)
+    assert gate.excludes_others_until() - clock.monotonic() == pytest.approx(1 + INTERVAL, abs=0.01)
 
 
 @in_virtual_time
@@ -487,8 +487,8 @@ async def test_the_row_says_for_people_why_it_is_closed() -> None:
     """The next start takes the reason away; trouble and outage stay until they are over."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
-    gate.note_reasons(down_since="2026", trouble="one")
-    gate.close_until(clock.monotonic() + 6, "429")
+    gate.set_reasons(down_since="2026", trouble="one")
+    gate.throttle_until(clock.monotonic() + 6, "429")
     await gate.write_throttle()
     row = (await gates.stored()).gate
     assert (row.throttled_reason, row.down_since, row.trouble) == ("429", "2026", "one")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceError, SourceUnavailable
-from ingest_core.source.answer import compact_json, refusal, retry_after
+from ingest_core.source.answer import compact_json, error_for_status, retry_after
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
 LIMIT = 1 << 20
@@ -36,7 +36,7 @@ json_values = st.recursive(
 def test_each_status_has_one_meaning(statuses: tuple[int, ...], kind: type[SourceError] | None) -> None:
     """An item, final for the ID, an attempt, or hold everything."""
     for status in statuses:
-        found = refusal(status, CIMultiDict(), now=NOW)
+        found = error_for_status(status, CIMultiDict(), now=NOW)
         if kind is None:
             assert found is None
         else:
@@ -47,7 +47,7 @@ def test_each_status_has_one_meaning(statuses: tuple[int, ...], kind: type[Sourc
 def test_only_an_answer_that_holds_the_gate_carries_a_wait() -> None:
     """429 and 503 tell how long."""
     for status in (429, 503):
-        found = refusal(status, CIMultiDict({"Retry-After": "30"}), now=NOW)
+        found = error_for_status(status, CIMultiDict({"Retry-After": "30"}), now=NOW)
         assert isinstance(found, SourceUnavailable)
         assert found.retry_after_seconds == 30.0
 
