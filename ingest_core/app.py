@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ingest_core.api.messages import Answer, Request
 from ingest_core.api.routing import Context, Handler, respond, wrong_settings_answer
 from ingest_core.clock import SystemClock
-from ingest_core.dispatch.assembly import Stores, make_dispatcher, open_stores
+from ingest_core.dispatch.assembly import make_dispatcher
 from ingest_core.dispatch.dispatcher import Dispatcher
 from ingest_core.dispatch.settlement import Rules
 from ingest_core.dispatch.upkeep import Upkeep
@@ -23,6 +23,7 @@ from ingest_core.service.health import HealthCheck
 from ingest_core.service.service import Service
 from ingest_core.service.state import read_state
 from ingest_core.settings import Settings, read_settings, schedule_of, slow_schedule_message, unknown_settings
+from ingest_core.storage.stores import Stores, open_stores
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +71,7 @@ def assemble(
         context=_context(settings, stores, clock),
         stores=stores,
         dispatcher=dispatcher,
-        upkeep=Upkeep(
-            ingestions=stores.ingestions,
-            lanes=stores.lanes,
-            backlog=stores.backlog,
-            history=stores.history,
-            closing=stores.closing,
-            gate_age=dispatcher.gate_age,
-            clock=clock,
-            retention_days=settings.retention_days,
-        ),
+        upkeep=Upkeep(stores, gate_age=dispatcher.gate_age, clock=clock, retention_days=settings.retention_days),
         storage=storage,
         source=source,
         clock=clock,
@@ -168,24 +160,8 @@ class App:
 
 
 def _context(settings: Settings, stores: Stores, clock: Clock) -> Context:
-    service = Service(
-        ingestions=stores.ingestions,
-        lanes=stores.lanes,
-        backlog=stores.backlog,
-        history=stores.history,
-        closing=stores.closing,
-        gate_table=stores.gate,
-        clock=clock,
-        batch_size=settings.batch_size,
-        interval=settings.interval,
-    )
-    health = HealthCheck(
-        gate_table=stores.gate,
-        lanes=stores.lanes,
-        clock=clock,
-        interval=settings.interval,
-        lease=settings.lease_seconds,
-    )
+    service = Service(stores, clock=clock, batch_size=settings.batch_size, interval=settings.interval)
+    health = HealthCheck(stores, clock=clock, interval=settings.interval, lease=settings.lease_seconds)
     return Context(
         service=service, health=health.look, clock=clock, max_ids=settings.max_ids, interval=settings.interval
     )

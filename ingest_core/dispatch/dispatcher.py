@@ -24,9 +24,7 @@ from ingest_core.dispatch.slots import LONGEST_LEAD_SECONDS, LONGEST_WAIT_SECOND
 from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
 from ingest_core.models import Ingestion, Item
 from ingest_core.ports import Clock
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +73,13 @@ Step = Nothing | Far | Again
 class Dispatcher:
     """Runs ticks, one at a time."""
 
-    def __init__(  # noqa: PLR0913 # a tick uses all of these
+    def __init__(
         self,
+        stores: Stores,
         *,
         gate: Gate,
         look: Look,
         running: Running,
-        ingestions: Ingestions,
-        lanes: Lanes,
-        closing: Closing,
         clock: Clock,
         lease_seconds: float,
         max_in_flight: int,
@@ -92,9 +88,9 @@ class Dispatcher:
         self._gate = gate
         self._look = look
         self._running = running
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._closing = closing
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._closing = stores.closing
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._max_in_flight = max_in_flight

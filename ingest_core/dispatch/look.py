@@ -18,10 +18,11 @@ from ingest_core.dispatch.running import Running
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Ingestion, Priority
 from ingest_core.ports import PEEKED, Clock, Message
-from ingest_core.storage.backlog import Backlog, OpenIngestion
+from ingest_core.storage.backlog import OpenIngestion
 from ingest_core.storage.changes import Version
-from ingest_core.storage.ingestions import Ingestions, NextBatch
-from ingest_core.storage.lanes import Lanes, Ticket, oldest_first, ticket_of
+from ingest_core.storage.ingestions import NextBatch
+from ingest_core.storage.lanes import Ticket, oldest_first, ticket_of
+from ingest_core.storage.stores import Stores
 
 READ_TOGETHER = 8
 """The number of rows that are read in parallel if the first row of a lane has no batch that may start."""
@@ -82,12 +83,10 @@ Item = TypeVar("Item")
 class Look:
     """Reads the fronts. Every coroutine raises `StorageUnavailable`."""
 
-    def __init__(
-        self, *, ingestions: Ingestions, lanes: Lanes, backlog: Backlog, gate: Gate, running: Running, clock: Clock
-    ) -> None:
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._backlog = backlog
+    def __init__(self, stores: Stores, *, gate: Gate, running: Running, clock: Clock) -> None:
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._backlog = stores.backlog
         self._gate = gate
         self._running = running
         self._clock = clock

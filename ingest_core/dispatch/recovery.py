@@ -15,11 +15,8 @@ from ingest_core.dispatch.fronts import Fronts, Suspect, differs, front_of, ids_
 from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
 from ingest_core.models import Ingestion, Priority
 from ingest_core.ports import CALL_SECONDS, Clock
-from ingest_core.storage.backlog import Backlog, OpenIngestion, ingestion_id_in, row_key
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.history import History
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.backlog import OpenIngestion, ingestion_id_in, row_key
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +41,12 @@ class Repair(StrEnum):
 class Recovery:
     """Checks and repairs all open ingestions. Every coroutine raises `StorageUnavailable`."""
 
-    def __init__(
-        self,
-        *,
-        ingestions: Ingestions,
-        lanes: Lanes,
-        backlog: Backlog,
-        history: History,
-        closing: Closing,
-        gate_age: Callable[[], Awaitable[float]],
-        clock: Clock,
-    ) -> None:
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._backlog = backlog
-        self._history = history
-        self._closing = closing
+    def __init__(self, stores: Stores, *, gate_age: Callable[[], Awaitable[float]], clock: Clock) -> None:
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._backlog = stores.backlog
+        self._history = stores.history
+        self._closing = stores.closing
         self._gate_age = gate_age
         self._clock = clock
         self._checked_to = ""

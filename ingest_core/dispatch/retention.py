@@ -13,8 +13,8 @@ from ingest_core.errors import Changed, NotFound, UnreadableRow
 from ingest_core.models import Ingestion
 from ingest_core.ports import Clock
 from ingest_core.storage.changes import Version
-from ingest_core.storage.history import ClosedIngestion, History
-from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.history import ClosedIngestion
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,9 @@ class Fate(Enum):
 class Retention:
     """Deletes in slices. `days` is how long ended ingestions are kept; 0 keeps them for ever."""
 
-    def __init__(
-        self, *, ingestions: Ingestions, history: History, clock: Clock, days: int, calls: int = CALLS_PER_SLICE
-    ) -> None:
-        self._ingestions = ingestions
-        self._history = history
+    def __init__(self, stores: Stores, *, clock: Clock, days: int, calls: int = CALLS_PER_SLICE) -> None:
+        self._ingestions = stores.ingestions
+        self._history = stores.history
         self._clock = clock
         self._days = days
         self._calls = calls

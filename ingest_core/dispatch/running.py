@@ -18,9 +18,7 @@ from ingest_core.dispatch.settlement import LogLine, Rules, Settlement, StartedB
 from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
 from ingest_core.models import Ingestion, Item
 from ingest_core.ports import Clock, Source
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.stores import Stores
 
 LONGEST_PAUSE_BETWEEN_WRITES_SECONDS = 5.0
 REMEMBERED_BATCHES = 64
@@ -31,23 +29,14 @@ class Running:
     """Starts batches and writes their ends."""
 
     def __init__(
-        self,
-        *,
-        gate: Gate,
-        source: Source,
-        source_timeout_seconds: float,
-        ingestions: Ingestions,
-        lanes: Lanes,
-        closing: Closing,
-        clock: Clock,
-        rules: Rules,
+        self, stores: Stores, *, gate: Gate, source: Source, source_timeout_seconds: float, clock: Clock, rules: Rules
     ) -> None:
         self._gate = gate
         self._source = source
         self._source_timeout_seconds = source_timeout_seconds
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._closing = closing
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._closing = stores.closing
         self._clock = clock
         self._rules = rules
         self._tasks: dict[BatchKey, asyncio.Task[None]] = {}

@@ -12,11 +12,7 @@ from ingest_core.dispatch.recovery import Recovery, Repair
 from ingest_core.dispatch.retention import Retention
 from ingest_core.errors import UnreadableRow
 from ingest_core.ports import Clock
-from ingest_core.storage.backlog import Backlog
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.history import History
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -50,29 +46,12 @@ class Upkeep:
     """The work of the timer. `gate_age` returns the gate's present age, in seconds of gate time."""
 
     def __init__(
-        self,
-        *,
-        ingestions: Ingestions,
-        lanes: Lanes,
-        backlog: Backlog,
-        history: History,
-        closing: Closing,
-        gate_age: Callable[[], Awaitable[float]],
-        clock: Clock,
-        retention_days: int,
+        self, stores: Stores, *, gate_age: Callable[[], Awaitable[float]], clock: Clock, retention_days: int
     ) -> None:
-        self._ingestions = ingestions
-        self._backlog = backlog
-        self._recovery = Recovery(
-            ingestions=ingestions,
-            lanes=lanes,
-            backlog=backlog,
-            history=history,
-            closing=closing,
-            gate_age=gate_age,
-            clock=clock,
-        )
-        self._retention = Retention(ingestions=ingestions, history=history, clock=clock, days=retention_days)
+        self._ingestions = stores.ingestions
+        self._backlog = stores.backlog
+        self._recovery = Recovery(stores, gate_age=gate_age, clock=clock)
+        self._retention = Retention(stores, clock=clock, days=retention_days)
         self._has_carried_over = False
         self._is_running = False
 

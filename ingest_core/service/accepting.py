@@ -13,9 +13,7 @@ from uuid import UUID
 from ingest_core.errors import AlreadyExists, KeyReused
 from ingest_core.models import Ingestion, IngestRequest
 from ingest_core.ports import Clock
-from ingest_core.storage.backlog import Backlog
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +21,10 @@ log = logging.getLogger(__name__)
 class Accepting:
     """Writes what an accepted list needs. Every method raises `StorageUnavailable`."""
 
-    def __init__(
-        self, *, ingestions: Ingestions, lanes: Lanes, backlog: Backlog, clock: Clock, batch_size: int
-    ) -> None:
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._backlog = backlog
+    def __init__(self, stores: Stores, *, clock: Clock, batch_size: int) -> None:
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._backlog = stores.backlog
         self._clock = clock
         self._batch_size = batch_size
 

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from ingest_core.models import Priority
 from ingest_core.ports import Clock, Message
 from ingest_core.service.gate_view import GateView, read_gate_view
-from ingest_core.storage.gate_row import GateTable
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.stores import Stores
 
 PATIENCE_SECONDS = 60.0
 
@@ -34,9 +33,9 @@ class Health:
 class HealthCheck:
     """Looks at the gate and at the fronts of the lanes: four storage calls, however much waits."""
 
-    def __init__(self, *, gate_table: GateTable, lanes: Lanes, clock: Clock, interval: float, lease: float) -> None:
-        self._gate_table = gate_table
-        self._lanes = lanes
+    def __init__(self, stores: Stores, *, clock: Clock, interval: float, lease: float) -> None:
+        self._gate_table = stores.gate
+        self._lanes = stores.lanes
         self._clock = clock
         self._interval = interval
         self._patience = timedelta(seconds=interval + lease + PATIENCE_SECONDS)

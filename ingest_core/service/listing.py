@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Ingestion, Priority, Status
-from ingest_core.storage.backlog import Backlog, OpenIngestion, ingestion_id_in
-from ingest_core.storage.history import ClosedIngestion, History
-from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.backlog import OpenIngestion, ingestion_id_in
+from ingest_core.storage.history import ClosedIngestion
+from ingest_core.storage.stores import Stores
 
 MOST_LOOKED_AT = 1000
 READ_TOGETHER = 8
@@ -47,10 +47,10 @@ class ListPage:
 class Listing:
     """Lists ingestions. Raises `StorageUnavailable`."""
 
-    def __init__(self, *, ingestions: Ingestions, backlog: Backlog, history: History) -> None:
-        self._ingestions = ingestions
-        self._backlog = backlog
-        self._history = history
+    def __init__(self, stores: Stores) -> None:
+        self._ingestions = stores.ingestions
+        self._backlog = stores.backlog
+        self._history = stores.history
 
     async def page(self, filters: Filters, *, limit: int, after: str = "") -> ListPage:
         """At most `limit` ingestions from behind the key `after` on.

@@ -15,9 +15,8 @@ from ingest_core.models import Flight, Ingestion, Priority
 from ingest_core.ports import Clock
 from ingest_core.service.forecast import Forecast, Pace, Waiting, forecasts, new_list_starts_at
 from ingest_core.service.gate_view import GateView, read_gate_view
-from ingest_core.storage.backlog import Backlog, OpenIngestion
-from ingest_core.storage.gate_row import GateTable
-from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.backlog import OpenIngestion
+from ingest_core.storage.stores import Stores
 
 KEPT_SECONDS = 1.0
 
@@ -55,12 +54,10 @@ class Overview:
 class Overviews:
     """Looks, and keeps what was seen for a second. Every method raises `StorageUnavailable`."""
 
-    def __init__(
-        self, *, ingestions: Ingestions, backlog: Backlog, gate_table: GateTable, clock: Clock, interval: float
-    ) -> None:
-        self._ingestions = ingestions
-        self._backlog = backlog
-        self._gate_table = gate_table
+    def __init__(self, stores: Stores, *, clock: Clock, interval: float) -> None:
+        self._ingestions = stores.ingestions
+        self._backlog = stores.backlog
+        self._gate_table = stores.gate
         self._clock = clock
         self._interval = interval
         self._kept: Overview | None = None

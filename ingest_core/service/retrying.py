@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from ingest_core.errors import NotEnded, NotFound, NothingToRetry
 from ingest_core.models import BatchRecord, Ingestion, IngestRequest, Status
 from ingest_core.service.accepting import Accepting
-from ingest_core.storage.ingestions import Ingestions
+from ingest_core.storage.stores import Stores
 
 KEYS = UUID("6f0f4a0e-3f0c-5b0e-9f5a-3c1d8a0b7e21")
 """The UUIDv5 namespace of ingestion IDs that are derived: from an idempotency key, or from a retried ingestion."""
@@ -26,8 +26,8 @@ _NEAR = 16
 class Retrying:
     """Finds what is left of an ended ingestion and accepts it again. Every method raises `StorageUnavailable`."""
 
-    def __init__(self, *, ingestions: Ingestions, accepting: Accepting) -> None:
-        self._ingestions = ingestions
+    def __init__(self, stores: Stores, *, accepting: Accepting) -> None:
+        self._ingestions = stores.ingestions
         self._accepting = accepting
 
     async def retry(self, asked: Ingestion) -> Ingestion:

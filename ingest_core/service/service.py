@@ -22,13 +22,9 @@ from ingest_core.service.gate_view import first_gate_row, read_gate_view
 from ingest_core.service.listing import Filters, Listing, ListPage
 from ingest_core.service.overview import Overview, Overviews
 from ingest_core.service.retrying import KEYS, Retrying
-from ingest_core.storage.backlog import Backlog
 from ingest_core.storage.changes import Version
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.gate_row import GateTable, Pause
-from ingest_core.storage.history import History
-from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
+from ingest_core.storage.gate_row import Pause
+from ingest_core.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -78,33 +74,17 @@ class Results:
 class Service:
     """The use cases behind the HTTP contract."""
 
-    def __init__(  # noqa: PLR0913 # the stores are the service's whole world
-        self,
-        *,
-        ingestions: Ingestions,
-        lanes: Lanes,
-        backlog: Backlog,
-        history: History,
-        closing: Closing,
-        gate_table: GateTable,
-        clock: Clock,
-        batch_size: int,
-        interval: float,
-    ) -> None:
-        self._ingestions = ingestions
-        self._lanes = lanes
-        self._closing = closing
-        self._gate_table = gate_table
+    def __init__(self, stores: Stores, *, clock: Clock, batch_size: int, interval: float) -> None:
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._closing = stores.closing
+        self._gate_table = stores.gate
         self._clock = clock
         self._interval = interval
-        self._accepting = Accepting(
-            ingestions=ingestions, lanes=lanes, backlog=backlog, clock=clock, batch_size=batch_size
-        )
-        self._retrying = Retrying(ingestions=ingestions, accepting=self._accepting)
-        self._listing = Listing(ingestions=ingestions, backlog=backlog, history=history)
-        self._overviews = Overviews(
-            ingestions=ingestions, backlog=backlog, gate_table=gate_table, clock=clock, interval=interval
-        )
+        self._accepting = Accepting(stores, clock=clock, batch_size=batch_size)
+        self._retrying = Retrying(stores, accepting=self._accepting)
+        self._listing = Listing(stores)
+        self._overviews = Overviews(stores, clock=clock, interval=interval)
 
     # Lists go in, states and results come out ---------------------------------------------------------------------
 

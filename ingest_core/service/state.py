@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ingest_core.dispatch.assembly import Stores
 from ingest_core.dispatch.slots import estimated_throttle_seconds
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Priority
 from ingest_core.ports import Clock
 from ingest_core.storage.backlog import OpenIngestion
 from ingest_core.storage.gate_row import SWITCHES, StoredGate
+from ingest_core.storage.stores import Stores
 
 MAX_ROWS_READ = 32
 """At most so many lists of a lane are looked at for the first one that was never started."""

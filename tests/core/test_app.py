@@ -15,12 +15,12 @@ from ingest_core.api import handlers as api
 from ingest_core.api.messages import Answer, Request
 from ingest_core.app import App, Parts, assemble
 from ingest_core.clock import SystemClock
-from ingest_core.dispatch.assembly import open_stores
 from ingest_core.models import IngestRequest, Priority
 from ingest_core.service.state import read_state
 from ingest_core.settings import Settings
 from ingest_core.source.simulated import SimulatedSource
 from ingest_core.storage.memory import Account, MemoryStorage
+from ingest_core.storage.stores import open_stores
 from tests.support.callers import Desk
 from tests.support.emptied import empty
 

@@ -30,23 +30,14 @@ class Looking:
         stores, clock = self.host.stores, self.host.clock
         self.gate = Gate(stores.gate, clock, interval=5.0)
         self.running = Running(
+            stores,
             gate=self.gate,
             source=self.host.api,
             source_timeout_seconds=10.0,
-            ingestions=stores.ingestions,
-            lanes=stores.lanes,
-            closing=stores.closing,
             clock=clock,
             rules=Rules(max_attempts=5, interval=5.0, max_retry_after=3600.0),
         )
-        self._look = Look(
-            ingestions=stores.ingestions,
-            lanes=stores.lanes,
-            backlog=stores.backlog,
-            gate=self.gate,
-            running=self.running,
-            clock=clock,
-        )
+        self._look = Look(stores, gate=self.gate, running=self.running, clock=clock)
 
     async def look(self) -> Sight:
         """Look at the gate, then into the lanes."""

@@ -26,12 +26,10 @@ class Batches:
         stores = self.host.stores
         self.gate = Gate(stores.gate, self.host.clock, interval=5.0)
         self.running = Running(
+            stores,
             gate=self.gate,
             source=self.host.api,
             source_timeout_seconds=10.0,
-            ingestions=stores.ingestions,
-            lanes=stores.lanes,
-            closing=stores.closing,
             clock=self.host.clock,
             rules=Rules(max_attempts=5, interval=5.0, max_retry_after=3600.0),
         )

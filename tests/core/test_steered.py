@@ -26,11 +26,7 @@ def service_of(world: World) -> Service:
 
 def upkeep_on(host: Host) -> Upkeep:
     """The upkeep of a host's process."""
-    stores = host.stores
-    return Upkeep(
-        ingestions=stores.ingestions, lanes=stores.lanes, backlog=stores.backlog, history=stores.history,
-        closing=stores.closing, gate_age=host.dispatcher.gate_age, clock=host.clock, retention_days=0,
-    )  # fmt: skip
+    return Upkeep(host.stores, gate_age=host.dispatcher.gate_age, clock=host.clock, retention_days=0)
 
 
 # Pause ---------------------------------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ from ingest_core.dispatch.retention import Retention
 from ingest_core.dispatch.upkeep import Upkeep
 from ingest_core.errors import StorageUnavailable
 from ingest_core.models import BatchRecord, Ingestion, Priority, Status
-from ingest_core.storage.backlog import Backlog, row_key
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.history import ClosedIngestion, History
+from ingest_core.storage.backlog import row_key
+from ingest_core.storage.history import ClosedIngestion
 from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes, Ticket, ticket_of
+from ingest_core.storage.lanes import Ticket, ticket_of
 from ingest_core.storage.memory import Account, MemoryStorage
+from ingest_core.storage.stores import open_stores
 from tests.support.first_format import FIRST_FORMAT, restore_first_format
 from tests.support.virtual_time import EPOCH
 
@@ -68,21 +68,13 @@ class World:
     def start(self) -> None:
         """Start a process that knows nothing of the one before."""
         self.storage = MemoryStorage(self.account, before=self._before, ended_queue="ended")
-        self.ingestions = Ingestions(self.storage.ingestions)
-        self.lanes = Lanes(self.storage.lanes)
-        self.backlog = Backlog(self.storage.backlog)
-        self.history = History(self.storage.history)
-        self.closing = Closing(backlog=self.backlog, history=self.history, send_event=self.storage.put_event)
-        self.upkeep = Upkeep(
-            ingestions=self.ingestions,
-            lanes=self.lanes,
-            backlog=self.backlog,
-            history=self.history,
-            closing=self.closing,
-            gate_age=self._age,
-            clock=self.clock,
-            retention_days=self.retention_days,
-        )
+        self.stores = open_stores(self.storage, sends_events=True)
+        self.ingestions = self.stores.ingestions
+        self.lanes = self.stores.lanes
+        self.backlog = self.stores.backlog
+        self.history = self.stores.history
+        self.closing = self.stores.closing
+        self.upkeep = Upkeep(self.stores, gate_age=self._age, clock=self.clock, retention_days=self.retention_days)
 
     async def _before(self, call: str) -> None:
         self.calls.append(call)
@@ -838,7 +830,7 @@ async def test_retention_goes_on_where_the_last_slice_ended(world: World) -> Non
     for count in (3, 900, 3, 3, 3):
         await world.finish_and_close(await world.post(count=count))
     world.clock.seconds += 31 * DAY
-    retention = Retention(ingestions=world.ingestions, history=world.history, clock=world.clock, days=30, calls=10)
+    retention = Retention(world.stores, clock=world.clock, days=30, calls=10)
     slices = []
     for _ in range(20):
         world.calls.clear()
@@ -855,7 +847,7 @@ async def test_a_slice_begins_with_what_the_last_one_has_not_completed(world: Wo
     await world.finish_and_close(await world.post())
     long = await world.finish_and_close(await world.post(count=900))
     world.clock.seconds += 31 * DAY
-    retention = Retention(ingestions=world.ingestions, history=world.history, clock=world.clock, days=30, calls=8)
+    retention = Retention(world.stores, clock=world.clock, days=30, calls=8)
     await retention.run()
     assert rows_of(world, long) == 101
     await retention.run()
@@ -869,7 +861,7 @@ async def test_rows_that_cannot_be_deleted_do_not_use_up_every_slice(world: Worl
         broken = await world.finish_and_close(await world.post())
         world.edit("ingestions", (str(broken.ingestion_id),) * 2, id_count="?")
     world.clock.seconds += 31 * DAY
-    retention = Retention(ingestions=world.ingestions, history=world.history, clock=world.clock, days=30, calls=8)
+    retention = Retention(world.stores, clock=world.clock, days=30, calls=8)
     assert [await retention.run() for _ in range(4)] == [0, 0, 0, 1]
     assert rows_of(world, old) == 0
 
@@ -900,7 +892,7 @@ async def test_retention_that_is_cut_anywhere_leaves_a_list_that_is_posted_again
         ingestion_id = uuid4()
         await world.finish_and_close(await world.post(count=400, ingestion_id=ingestion_id))
         world.clock.seconds += 31 * DAY
-        retention = Retention(ingestions=world.ingestions, history=world.history, clock=world.clock, days=30)
+        retention = Retention(world.stores, clock=world.clock, days=30)
         world.fails_after = cut
         try:
             await retention.run()

@@ -6,9 +6,9 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import uuid4
 
-from ingest_core.dispatch.assembly import Stores
 from ingest_core.errors import AlreadyExists
 from ingest_core.models import Ingestion, IngestRequest, Priority
+from ingest_core.storage.stores import Stores
 
 
 def new_ingestion(ids: Sequence[int], lane: Priority, *, at: datetime) -> Ingestion:

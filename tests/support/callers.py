@@ -15,13 +15,10 @@ from ingest_core.api.handlers import Answer, Context, Handler, Request
 from ingest_core.models import BatchRecord, Ingestion, IngestRequest, Item, Priority, Status
 from ingest_core.service.health import HealthCheck
 from ingest_core.service.service import Service
-from ingest_core.storage.backlog import Backlog
-from ingest_core.storage.closing import Closing
-from ingest_core.storage.gate_row import GateRow, GateTable
-from ingest_core.storage.history import History
+from ingest_core.storage.gate_row import GateRow
 from ingest_core.storage.ingestions import Ingestions
-from ingest_core.storage.lanes import Lanes
 from ingest_core.storage.memory import Account, MemoryStorage
+from ingest_core.storage.stores import open_stores
 from tests.support.document import check_answer
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,28 +86,12 @@ class Desk:
         self.after: dict[str, Exception] = {}
         storage = MemoryStorage(self.account, before=self.before_call, after=self.after_call, ended_queue=ended_queue)
         self.storage = storage
-        self.ingestions = Ingestions(storage.ingestions)
-        self.lanes = Lanes(storage.lanes)
-        self.backlog = Backlog(storage.backlog)
-        self.history = History(storage.history)
-        self.closing = Closing(
-            backlog=self.backlog, history=self.history, send_event=storage.put_event if ended_queue else None
-        )
-        self.gate_table = GateTable(storage.dispatch)
-        self.service = Service(
-            ingestions=self.ingestions,
-            lanes=self.lanes,
-            backlog=self.backlog,
-            history=self.history,
-            closing=self.closing,
-            gate_table=self.gate_table,
-            clock=self.clock,
-            batch_size=3,
-            interval=interval,
-        )
-        check = HealthCheck(
-            gate_table=self.gate_table, lanes=self.lanes, clock=self.clock, interval=interval, lease=LEASE
-        )
+        stores = open_stores(storage, sends_events=bool(ended_queue))
+        self.ingestions, self.lanes = stores.ingestions, stores.lanes
+        self.backlog, self.history, self.closing = stores.backlog, stores.history, stores.closing
+        self.gate_table = stores.gate
+        self.service = Service(stores, clock=self.clock, batch_size=3, interval=interval)
+        check = HealthCheck(stores, clock=self.clock, interval=interval, lease=LEASE)
         self.health = check.look
         self.context = Context(
             service=self.service, health=check.look, clock=self.clock, max_ids=100_000, interval=interval

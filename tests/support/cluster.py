@@ -9,13 +9,13 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from ingest_core.dispatch.assembly import Stores, open_stores
 from ingest_core.dispatch.slots import START_BUDGET_SECONDS
 from ingest_core.errors import AlreadyEnded, StorageUnavailable
 from ingest_core.models import Ingestion, Priority
 from ingest_core.ports import Storage
 from ingest_core.storage.gate_row import GateRow, Pause
 from ingest_core.storage.memory import Account, MemoryStorage
+from ingest_core.storage.stores import Stores, open_stores
 from tests.support.accept import accept, new_ingestion
 from tests.support.machines import Answer, Host, Process
 from tests.support.referee import RESUME_SECONDS, Entry, Referee

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, ParamSpec
 from uuid import UUID, uuid4
 
-from ingest_core.dispatch.assembly import Stores, make_dispatcher, open_stores
+from ingest_core.dispatch.assembly import make_dispatcher
 from ingest_core.dispatch.dispatcher import Dispatcher, Tick
 from ingest_core.dispatch.settlement import Rules
 from ingest_core.errors import StorageUnavailable
@@ -20,6 +20,7 @@ from ingest_core.ports import Answer
 from ingest_core.service.service import Service
 from ingest_core.storage.gate_row import GateRow
 from ingest_core.storage.memory import Account, MemoryQueue, MemoryStorage, MemoryTable
+from ingest_core.storage.stores import Stores, open_stores
 from tests.support.virtual_time import HostClock, run, true_time
 
 INTERVAL = 5.0
@@ -211,11 +212,7 @@ class World:
 
 def service_on(host: Host, *, interval: float = INTERVAL) -> Service:
     """The service that answers requests in a host's process."""
-    stores = host.stores
-    return Service(
-        ingestions=stores.ingestions, lanes=stores.lanes, backlog=stores.backlog, history=stores.history,
-        closing=stores.closing, gate_table=stores.gate, clock=host.clock, batch_size=3, interval=interval,
-    )  # fmt: skip
+    return Service(host.stores, clock=host.clock, batch_size=3, interval=interval)
 
 
 async def kill(host: Host, ticking: "asyncio.Task[Any]") -> None:

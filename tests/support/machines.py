@@ -15,12 +15,13 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ingest_core.dispatch.assembly import make_dispatcher, open_stores
+from ingest_core.dispatch.assembly import make_dispatcher
 from ingest_core.dispatch.look import Look, Sight
 from ingest_core.dispatch.settlement import Rules
 from ingest_core.dispatch.slots import START_BUDGET_SECONDS
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable, StorageUnavailable
 from ingest_core.ports import Answer as SourceAnswer
+from ingest_core.storage.stores import open_stores
 from tests.support.referee import Looked
 from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Died, Wire, remote
