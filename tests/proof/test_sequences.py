@@ -413,7 +413,7 @@ def test_ninety_six_front_ingestions_are_read_in_a_slot(latency: float, seconds:
             await cluster.people.ingestions.change(
                 entry.ingestion.ingestion_id,
                 lambda row: row.batch_started(0, token="a", age=0, lease=9, at=row.created_at).attempt_failed(
-                    0, "a", error="x", counts=True, not_before=1e6
+                    0, "a", error="x", counts=True, not_before=5_000
                 ),
             )
         host.process.wire.latency = latency
