@@ -11,6 +11,7 @@ IngestError
 ├── UnreadableRow            a stored row cannot be decoded; the message names the row and the reason
 ├── StorageError
 │   ├── StorageUnavailable       try again later; the call may have taken effect
+│   │   └── StorageRefused           a key, a SAS or a role does not permit the call: nothing was done
 │   ├── NotFound                 the row or message does not exist
 │   ├── AlreadyExists            the row exists: read it
 │   └── Changed                  another process has written the row: read it again
@@ -69,6 +70,10 @@ class StorageError(IngestError):
 
 class StorageUnavailable(StorageError):
     """Storage cannot be reached or is overloaded. The call may have taken effect, because an answer can be lost."""
+
+
+class StorageRefused(StorageUnavailable):
+    """Storage answered 401 or 403: until an operator changes a key, a SAS or a role, it will do so again."""
 
 
 class NotFound(StorageError):

@@ -172,6 +172,11 @@ class Storage(Protocol):
         ...
 
     @property
+    def refused(self) -> Sequence[str]:
+        """The calls that storage does not permit, as the messages of `StorageRefused` name them."""
+        ...
+
+    @property
     def lanes(self) -> Mapping[Priority, Queue]:
         """A queue for each priority."""
         ...

@@ -9,7 +9,7 @@ from ingest_core.api.lanes_view import lanes_text
 from ingest_core.api.messages import JSON, NDJSON, PROBLEM, Answer, Request
 from ingest_core.api.metrics import metrics
 from ingest_core.api.negotiation import entity_tag, has_already
-from ingest_core.api.problems import NOT_DISPATCHING, UNKNOWN_LANE, Problem, problem_answer
+from ingest_core.api.problems import NOT_DISPATCHING, STORAGE_UNAVAILABLE, UNKNOWN_LANE, Problem, problem_answer
 from ingest_core.api.results import results
 from ingest_core.api.routing import Context, Handler, path_id, resource, respond, wrong_settings_answer
 from ingest_core.models import Ingestion
@@ -148,6 +148,13 @@ async def _resume(context: Context, request: Request) -> Answer:
 async def _health(context: Context, _: Request) -> Answer:
     """Open to everybody, so no text that a person or the API has written is in it."""
     found = await context.health()
+    if found.refused:
+        refused = "; ".join(found.refused)
+        raise Problem(
+            STORAGE_UNAVAILABLE,
+            f"Storage does not permit what the service needs: {refused}. Check the key or the SAS in"
+            " AzureWebJobsStorage, or the roles of the identity.",
+        )
     if found.stalled_reason:
         raise Problem(NOT_DISPATCHING, found.stalled_reason)
     gate = found.gate

@@ -9,7 +9,7 @@ later arrivals in higher lanes only delay what is forecast here.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from ingest_core.models import Priority
@@ -112,11 +112,19 @@ def _walk(places: Sequence[_Place], pace: Pace) -> None:
             ingestions += 1
         count = place.left if changes_at is None else min(place.left, -((moment - changes_at) // pace.interval))
         place.left -= count
-        place.ends_at = moment + (count - 1) * pace.interval
+        place.ends_at = _slots_later(moment, count - 1, pace)
         batches += count
-        moment += count * pace.interval
+        moment = _slots_later(moment, count, pace)
         if not place.left:
             lanes[place.waiting.lane].popleft()
+
+
+def _slots_later(moment: datetime, count: int, pace: Pace) -> datetime:
+    """So many slots after a moment; at the latest the last moment that there is."""
+    try:
+        return moment + count * pace.interval
+    except OverflowError:  # a pause may end in the year 9999
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _forecast(place: _Place) -> Forecast | None:

@@ -70,7 +70,7 @@ def _view(stored: StoredGate, now: datetime, interval: float) -> GateView:
     row = stored.gate
     seconds_old = max(0.0, (now - stored.written_at).total_seconds())
     due_at = stored.written_at + timedelta(seconds=row.due - row.age)
-    last_start_at = _moment(row.started_at)
+    last_start_at = _start(row.started_at, now)
     is_closed = estimated_throttle_seconds(row, seconds_old=seconds_old) > 0
     slots = [now]
     if last_start_at:
@@ -91,10 +91,10 @@ def _view(stored: StoredGate, now: datetime, interval: float) -> GateView:
     )
 
 
-def _moment(text: str) -> datetime | None:
-    """A time as the gate's owner wrote it; None if there is none that can be read."""
+def _start(text: str, now: datetime) -> datetime | None:
+    """The latest start as the gate's owner wrote it; None if it cannot be read, or cannot be."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment if moment < now + timedelta(days=1) else None
+    except (ValueError, TypeError):  # no time, or one without an offset
         return None
-    return moment if moment.tzinfo else None

@@ -1,6 +1,7 @@
 """Storage on Azure Tables and Queues (or Azurite): this and its neighbours alone know their clients and errors."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from functools import partial
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
@@ -88,6 +89,10 @@ class AzureStorage:
         """Create the tables and queues now if they do not exist."""
         async with self._calls.call("create the tables and queues"):
             pass
+
+    @property
+    def refused(self) -> Sequence[str]:
+        return self._calls.refused()
 
     async def put_event(self, text: str) -> None:
         if self._ended is None:

@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageUnavailable
+from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageRefused, StorageUnavailable
 from ingest_core.ports import CALL_SECONDS
 
-_NO_SUCH_ROW = ("ResourceNotFound", "EntityNotFound", "MessageNotFound")
+_NOT_FOUND = {404: ("ResourceNotFound", "EntityNotFound", "MessageNotFound"), 400: ("PopReceiptMismatch",)}
 """Only these codes mean "no such row or message". Any other 404 may come from a proxy."""
 
 _NO_SUCH_TABLE = ("TableNotFound", "QueueNotFound")
+
+REFUSAL_SECONDS = 900.0
+"""A refusal counts for so long. Upkeep makes most calls again in this time."""
 
 _ADVICE = "Check the key or the SAS in AzureWebJobsStorage, or the roles of the identity."
 
@@ -25,6 +28,12 @@ class Calls:
         self._creations = creations
         self._created = created
         self._creating = asyncio.Lock()
+        self._refused: dict[str, float] = {}
+
+    def refused(self) -> list[str]:
+        """What storage does not permit, as `action` names it: it was refused lately, and has not succeeded since."""
+        now = asyncio.get_running_loop().time()
+        return [action for action, at in self._refused.items() if now - at < REFUSAL_SECONDS]
 
     @asynccontextmanager
     async def call(self, action: str, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
@@ -37,12 +46,16 @@ class Calls:
                 if not self._created:
                     await self._create()
                 yield
+            self._refused.pop(action, None)
         except StorageError:
             raise
         except Exception as error:
             if isinstance(error, HttpResponseError) and _has_code(error, _NO_SUCH_TABLE):
                 self._created = False
-            raise _translated(error, action, seconds) from error
+            translated = _translated(error, action, seconds)
+            if isinstance(translated, StorageRefused):
+                self._refused[action] = asyncio.get_running_loop().time()
+            raise translated from error
 
     async def _create(self) -> None:
         """Create what does not exist. Raises `StorageUnavailable` whatever goes wrong: no row was asked for yet."""
@@ -55,7 +68,9 @@ class Calls:
                 if isinstance(outcome, StorageError):
                     raise outcome
                 if isinstance(outcome, Exception) and not _says_that_it_exists(outcome):
-                    raise StorageUnavailable(str(_translated(outcome, f"create the {name}", CALL_SECONDS))) from outcome
+                    translated = _translated(outcome, f"create the {name}", CALL_SECONDS)
+                    is_refused = isinstance(translated, StorageRefused)
+                    raise (StorageRefused if is_refused else StorageUnavailable)(str(translated)) from outcome
             self._created = True
 
 
@@ -86,14 +101,12 @@ def _refusal(error: HttpResponseError, action: str) -> StorageError:
     """The error that storage's answer stands for."""
     code = _code_of(error)
     message = f"cannot {action}: storage answered {error.status_code}{code and ' '}{code}: {_one_line(error)}"
-    if error.status_code in (401, 403):
-        message += f" {_ADVICE}"
     if _has_code(error, _NO_SUCH_TABLE):
         return StorageUnavailable(f"cannot {action}: it is missing; the next call creates it")
     match error.status_code:
-        case 404 if _has_code(error, _NO_SUCH_ROW):
-            return NotFound(message)
-        case 400 if _has_code(error, ("PopReceiptMismatch",)):
+        case 401 | 403:
+            return StorageRefused(f"{message} {_ADVICE}")
+        case 400 | 404 as status if _has_code(error, _NOT_FOUND[status]):
             return NotFound(message)
         case 409 if _has_code(error, ("EntityAlreadyExists",)):
             return AlreadyExists(message)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ingest_core.errors import Changed, StorageUnavailable
+from ingest_core.errors import Changed, StorageError, StorageRefused, StorageUnavailable
 
 ATTEMPTS = 40
 """Writes of one change. Sixteen batches of one ingestion may end at once, and each conflict has one winner."""
@@ -38,6 +38,7 @@ async def write_change(
     this call has written. Raises `StorageUnavailable` if storage fails a write and its reading back.
     """
     version = known or await read()
+    failure: StorageError | None = None
     for _ in range(ATTEMPTS):
         after = change(version.value)
         if after is None:
@@ -47,8 +48,13 @@ async def write_change(
             continue
         try:
             return Version(value=after, etag=await write(after, version.etag))
-        except (Changed, StorageUnavailable):
+        except StorageRefused:  # nothing was written, and nothing will be
+            raise
+        except (Changed, StorageUnavailable) as error:
+            failure = error
             version = await read()
             if await is_own(version.value, after):
                 return version
+    if isinstance(failure, StorageUnavailable):
+        raise failure
     raise StorageUnavailable(f"a row changed under each of {ATTEMPTS} writes")

@@ -1,5 +1,6 @@
 """The tables and queues of a storage account, wrapped in the service's own terms."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ingest_core.ports import Storage
@@ -21,6 +22,8 @@ class Stores:
     history: History
     gate: GateTable
     closing: Closing
+    #: The calls that storage does not permit.
+    refused: Callable[[], Sequence[str]]
 
 
 def open_stores(storage: Storage, *, sends_events: bool) -> Stores:
@@ -34,4 +37,5 @@ def open_stores(storage: Storage, *, sends_events: bool) -> Stores:
         history=history,
         gate=GateTable(storage.dispatch),
         closing=Closing(backlog=backlog, history=history, send_event=send_event),
+        refused=lambda: storage.refused,
     )

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest_core.errors import Changed, StorageUnavailable
+from ingest_core.errors import Changed, StorageRefused, StorageUnavailable
 from ingest_core.models import BatchRecord, Ingestion, Priority, Status
 from ingest_core.storage.changes import ATTEMPTS, Version, write_change
 from ingest_core.storage.ingestions import Ingestions
@@ -44,6 +44,8 @@ class Row:
         fate = self.fates.popleft() if self.fates else ""
         if fate.startswith("other"):
             self.put(self.value | {fate})
+        if fate == "refused":
+            raise StorageRefused("cannot merge: storage answered 403")
         if fate == "unreached":
             raise StorageUnavailable(fate)
         if etag != str(self.version):
@@ -121,6 +123,21 @@ async def test_a_row_that_changes_under_every_write_is_given_up() -> None:
     with pytest.raises(StorageUnavailable, match="changed under each"):
         await row.change(add_mine)
     assert row.reads == ATTEMPTS + 1
+
+
+async def test_a_write_that_is_not_permitted_is_tried_once() -> None:
+    """It would be refused each time, and the error must say what storage has said."""
+    row = Row(fates=deque(["refused"] * 1000))
+    with pytest.raises(StorageRefused, match="answered 403"):
+        await row.change(add_mine)
+    assert row.reads == 1
+
+
+async def test_a_write_that_fails_each_time_says_how() -> None:
+    """While reading works."""
+    row = Row(fates=deque(["unreached"] * 1000))
+    with pytest.raises(StorageUnavailable, match="unreached"):
+        await row.change(add_mine)
 
 
 def batch_end(index: int) -> tuple[Callable[[Ingestion], Ingestion | None], BatchRecord]:

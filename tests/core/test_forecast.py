@@ -79,6 +79,19 @@ def test_a_pause_with_an_end_is_walked_over() -> None:
     assert found(waiting, pace(HIGH=12)) == [(1, 3, 15, 20), (0, 0, 0, 25)]
 
 
+@pytest.mark.parametrize("batches", [2, 2**30])
+def test_what_lies_behind_the_last_moment_that_there_is_is_forecast_for_that_moment(batches: int) -> None:
+    """Some callers mean by the year 9999 that a pause has no end."""
+    last = datetime.max.replace(tzinfo=UTC)
+    end = Pause(since=SINCE, until=last - timedelta(seconds=1))
+    slow = Pace(next_slot_at=NOW, interval=timedelta(hours=1), pauses={"LOW": end})
+    waiting = queue(("HIGH", batches), ("LOW", batches))
+    (_, low) = forecasts(waiting, slow).values()
+    assert low is not None
+    assert last - timedelta(seconds=1) <= low.starts_at <= low.ends_at == last
+    assert new_list_starts_at(Priority.LOW, waiting, slow) == last
+
+
 def test_slots_in_which_everything_is_paused_are_lost() -> None:
     """The first batch starts when the pause is over, and the others an interval after it."""
     assert found(queue(("HIGH", 2)), pace(ALL=12.5)) == [(0, 0, 12.5, 17.5)]

@@ -33,6 +33,14 @@ async def test_an_idle_service_is_well(desk: Desk) -> None:
     )
 
 
+async def test_what_storage_does_not_permit_is_a_fault(desk: Desk) -> None:
+    """Nothing would go on, or nothing would be tidied up; an operator must know which call."""
+    desk.storage.refused = ["merge into the table dispatch", "delete rows of the table backlog"]
+    answer = await desk.call(api.health)
+    assert answer.status == 503
+    assert "does not permit what the service needs: merge into the table dispatch; delete rows of" in answer.text
+
+
 async def test_a_look_costs_four_storage_calls(desk: Desk) -> None:
     """However much waits."""
     for number in range(50):
@@ -85,6 +93,16 @@ async def test_a_dispatcher_that_waits_for_a_back_off_is_alive(desk: Desk) -> No
         desk.clock.seconds += 50
         await desk.gate(started_at=started_at)
         assert not await stalled(desk)
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-23:59", "9999-12-31T00:00:00+00:00", "2026-01-01T00:00:00", "0001-01-01", "x", ""]
+)
+async def test_a_last_start_that_cannot_be_is_left_out(desk: Desk, text: str) -> None:
+    """It is for people, and must not spoil what is computed from it."""
+    await desk.gate(started_at=text)
+    answer = await desk.call(api.lanes)
+    assert (answer.status, answer.json["last_start_at"]) == (200, None)
 
 
 async def test_a_wait_that_the_api_asked_for_is_no_fault(desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """The contract of the storage ports, over memory and over a real Azurite."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -101,8 +102,9 @@ async def test_a_batch_row_holds_the_largest_results_as_they_came(storage: Stora
         digest="",
     )  # fmt: skip
     await ingestions.insert(ingestion, range(1, 7))
-    third, rejected = '"\\"' * (RESULT_BYTES // 9), Item(item_id=9, error='no "such"\nitem !')
-    cases = ([Item(item_id=7, data=third * 3), rejected], [Item(item_id=n, data=third) for n in range(3)])
+    whole, third = (json.dumps('"' * (size // 2 - 1)) for size in (RESULT_BYTES, RESULT_BYTES // 3))
+    rejected = Item(item_id=9, error='no "such"\nitem !')
+    cases = ([Item(item_id=7, data=whole), rejected], [Item(item_id=n, data=third) for n in range(3)])
     for index, items in enumerate(cases):
         await ingestions.change(ingestion.ingestion_id, partial(started, index, moment))
         record = BatchRecord(

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from azure.storage.queue import AccountSasPermissions, ResourceTypes, generate_a
 
 from devtools.azurite import ROOT, Azurite
 from devtools.ports import free_ports
-from ingest_core.errors import StorageUnavailable
+from ingest_core.errors import Changed, StorageRefused, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.storage import transport
 from ingest_core.storage.azure import AzureStorage
@@ -82,8 +82,42 @@ async def test_what_a_sas_does_not_permit_is_named(storage_emulator: Azurite) ->
         key = {"PartitionKey": str(uuid4()), "RowKey": "a"}
         etag = await storage.dispatch.insert(key)
         refused = r"cannot merge into the table dispatch: storage answered 403 AuthorizationPermissionMismatch: .*SAS"
-        with pytest.raises(StorageUnavailable, match=refused):
+        assert storage.refused == []
+        with pytest.raises(StorageRefused, match=refused):
             await storage.dispatch.merge({**key, "n": 1}, etag=etag)
+        await storage.dispatch.get(key["PartitionKey"], "a")
+        assert storage.refused == ["merge into the table dispatch"]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "refused"),
+    [
+        ("rdlacp", ["merge into the table ingestions"]),  # Azurite permits it in a transaction
+        ("rdlcup", ["insert into the table ingestions", "put a message into the queue ingest-medium"]),
+        ("rlacup", ["delete rows of the table ingestions"]),
+        ("rdlacu", ["receive a message from the queue ingest-medium"]),
+    ],
+)
+async def test_each_call_that_a_sas_does_not_permit_is_remembered(
+    storage_emulator: Azurite, permissions: str, refused: list[str]
+) -> None:
+    """Health shows them, as the process that is refused may have nobody who reads its log."""
+    async with opened(storage_emulator.connection_string) as storage:
+        row = {"PartitionKey": str(uuid4()), "RowKey": "a"}
+        etag = await storage.ingestions.insert(row)
+    async with opened(sas(storage_emulator.connection_string, permissions)) as storage:
+        table, lane = storage.ingestions, storage.lanes[Priority.MEDIUM]
+        for call in (
+            table.insert({**row, "RowKey": str(uuid4())}),
+            table.merge(row, etag=None),
+            table.put_and_merge({**row, "RowKey": "b"}, row, etag=etag),
+            table.delete(row["PartitionKey"], row["RowKey"]),
+            lane.put("text"),
+            lane.receive(),
+        ):
+            with suppress(StorageRefused, Changed):
+                await call
+        assert storage.refused == refused
 
 
 def test_a_connection_string_does_not_cost_the_import_of_identities() -> None:
