@@ -22,7 +22,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
@@ -100,9 +100,10 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write lines for people to stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write lines for people to stderr. Where that cannot be written, the data on stdout still matters."""
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def show(text: str) -> None:
@@ -560,7 +561,8 @@ def progress_line(client: Client, summary: Mapping[str, Any]) -> str:
     filled = BAR_WIDTH * ended // batches
     parts = [f"[{'#' * filled}{'-' * (BAR_WIDTH - filled)}] {ended}/{counts['batches']} batches"]
     parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
-    parts += [f"{forecast['ingestions_ahead']} lists ahead"] if forecast.get("ingestions_ahead") else []
+    ahead = forecast.get("ingestions_ahead")
+    parts += [f"{ahead} {'list' if ahead == 1 else 'lists'} ahead"] if ahead else []
     left = client.seconds_until(forecast.get("ends_at"))
     parts.append("no forecast while its lane is paused" if left is None else f"{duration(left)} left at least")
     return ", ".join(parts)
@@ -769,6 +771,17 @@ RESUME = Call(
 # --- Command line ----------------------------------------------------------------------------------------------------
 
 
+Command = Callable[[Client, argparse.Namespace], int]
+PRIORITIES = ("HIGH", "MEDIUM", "LOW")
+LANES = (*PRIORITIES, "ALL")
+TIMEOUT_HELP = "give up after this time (default: 60 s for a call that gets no answer, no limit for waiting)"
+SUBMIT_DETAILS = "FILE holds one ID per line, or is CSV (its first column counts; it may have a header), or JSON."
+RESULTS_DETAILS = (
+    "While the ingestion has not ended they stop at the first batch that has not, and the exit code is 124."
+)
+RETRY_DETAILS = "These are the IDs of failed batches and, if it was cancelled, those that never ran."
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar, with its help."""
     shape = argparse.RawDescriptionHelpFormatter
@@ -822,17 +835,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-Command = Callable[[Client, argparse.Namespace], int]
-PRIORITIES = ("HIGH", "MEDIUM", "LOW")
-LANES = (*PRIORITIES, "ALL")
-TIMEOUT_HELP = "give up after this time (default: 60 s for a call that gets no answer, no limit for waiting)"
-SUBMIT_DETAILS = "FILE holds one ID per line, or is CSV (its first column counts; it may have a header), or JSON."
-RESULTS_DETAILS = (
-    "While the ingestion has not ended they stop at the first batch that has not, and the exit code is 124."
-)
-RETRY_DETAILS = "These are the IDs of failed batches and, if it was cancelled, those that never ran."
-
-
 def _seconds(text: str) -> float:
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text) and float(text) > 0:
         return float(text)
@@ -848,6 +850,9 @@ def _ingestion_id(text: str) -> str:
 
 def main(words: Sequence[str] | None = None, env: Mapping[str, str] = os.environ, clock: Clock | None = None) -> int:
     """Run one command and give its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed, as some schedulers do
+            setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115 # until the end
     options = parser().parse_args(words)
     try:
         code: int = options.run(Client(env, clock or Clock(), options.timeout), options)

@@ -239,6 +239,19 @@ def test_a_closed_pipe_is_no_error_message(api: ContractApi, api_url: str, sent:
     assert process.returncode == 141
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes the streams")
+@pytest.mark.parametrize("streams", [">&- 2>&- <&-", "2>/dev/full"])
+def test_streams_that_are_closed_or_full_do_no_harm(
+    api: ContractApi, api_url: str, sent: str, streams: str, tmp_path: Path
+) -> None:
+    """Some schedulers start programs like that; the data goes where it can go."""
+    api.lists[sent]["ended"] = 2
+    output = tmp_path / "all"
+    command = f'"{sys.executable}" "{PROGRAM}" results {sent} -o "{output}" {streams}'
+    done = subprocess.run(["sh", "-c", command], env=environment(api_url), timeout=60, check=False)
+    assert (done.returncode, output.read_bytes().count(b"\n")) == (0, 4)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_slow_reader_gets_every_line(api: ContractApi, api_url: str, sent: str, unbuffered: str) -> None:
     """Also with PYTHONUNBUFFERED, as in containers, where a write to a full pipe takes a part only."""
