@@ -21,8 +21,8 @@ from ingest_core.api.problems import KINDS, problem_answer, wrong_method
 VERSION = "1.0.0"
 
 DESCRIPTION = """
-Lists of integer IDs are fetched from an external API, one batch at a time and never faster than one batch per interval.
-The highest priority goes first, and the oldest list first within a priority.
+Lists of integer IDs are fetched from an external API in batches, and never faster than one batch per interval. The
+highest priority goes first, and the oldest list first within a priority.
 
 Every error is `application/problem+json` with a `type` that never changes. Another method on a path is answered `405`
 with `Allow`, and `HEAD` as `GET`. The Functions host itself answers without a body: `400` to malformed HTTP, `401`

@@ -156,8 +156,12 @@ def refusals(kinds: Iterable[Kind], *, needs_key: bool = True) -> Node:
     by_status: dict[str, list[Kind]] = {}
     for kind in kinds:
         by_status.setdefault(str(kind.status), []).append(kind)
-    found = {status: {"description": text} for status, text in _HOST_ANSWERS.items() if needs_key or status != "401"}
-    found |= {status: _problem(same) for status, same in by_status.items()}
+    found: Node = {status: _problem(same) for status, same in by_status.items()}
+    for status, text in _HOST_ANSWERS.items():
+        if status in found:
+            found[status]["description"] += f". {text}"
+        elif needs_key or status != "401":
+            found[status] = {"description": text}
     return dict(sorted(found.items()))
 
 
@@ -165,10 +169,7 @@ def _problem(kinds: list[Kind]) -> Node:
     status = kinds[0].status
     types = [f"/problems/{kind.slug}" for kind in kinds]
     schema = {**ref("ProblemDetails"), "properties": {"type": {"enum": types}, "status": {"const": status}}}
-    examples = {
-        kind.slug: {"value": {"type": one, "title": kind.title, "status": status, "detail": "What to do about it."}}
-        for kind, one in zip(kinds, types, strict=True)
-    }
+    examples = {kind.slug: {"value": _example(kind)} for kind in kinds}
     found: Node = {
         "description": ", ".join(f"`{kind.slug}`" for kind in kinds),
         "content": {PROBLEM: {"schema": schema, "examples": examples}},
@@ -178,3 +179,11 @@ def _problem(kinds: list[Kind]) -> Node:
     if status == 405:
         found["headers"] = headers(Allow="Allow")
     return found
+
+
+def _example(kind: Kind) -> Node:
+    fields: Node = {"type": f"/problems/{kind.slug}", "title": kind.title, "status": kind.status}
+    fields["detail"] = kind.explanation.replace("`", "")
+    if kind is INVALID_REQUEST:
+        fields["errors"] = [{"pointer": "/ids/2", "detail": "Must be an integer from 1 to 1000000007."}]
+    return fields
