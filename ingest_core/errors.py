@@ -11,7 +11,8 @@ IngestError
 ├── UnreadableRow            a stored row cannot be decoded; the message names the row and the reason
 ├── StorageError
 │   ├── StorageUnavailable       try again later; the call may have taken effect
-│   │   └── StorageRefused           a key, a SAS or a role does not permit the call: nothing was done
+│   │   ├── StorageRefused           a key, a SAS or a role does not permit the call: nothing was done
+│   │   └── NoToken                  the app's identity gets no token for storage
 │   ├── NotFound                 the row or message does not exist
 │   ├── AlreadyExists            the row exists: read it
 │   └── Changed                  another process has written the row: read it again
@@ -74,6 +75,10 @@ class StorageUnavailable(StorageError):
 
 class StorageRefused(StorageUnavailable):
     """Storage answered 401 or 403: until an operator changes a key, a SAS or a role, it will do so again."""
+
+
+class NoToken(StorageUnavailable):
+    """The app's identity gets no token for storage, so that nothing was asked of storage."""
 
 
 class NotFound(StorageError):

@@ -15,6 +15,7 @@ from ingest_core.errors import (
     KeyReused,
     NotEnded,
     NothingToRetry,
+    NoToken,
     StorageError,
     UnknownIngestion,
     UnreadableRow,
@@ -238,8 +239,9 @@ def problem_of(error: IngestError, *, retry_after: str) -> Problem:
         detail = f"It was edited by hand, or written by another version of the service: {error}."
         return Problem(UNREADABLE_ROW, detail)
     if isinstance(error, StorageError):
+        why = "The service's identity gets no token for storage. " if isinstance(error, NoToken) else ""
         detail = (
-            "Try again later: a POST may have taken effect all the same, so send its Idempotency-Key with it. "
+            f"{why}Try again later: a POST may have taken effect all the same, so send its Idempotency-Key with it. "
             "The log of the service says what is wrong."
         )
         return Problem(STORAGE_UNAVAILABLE, detail, headers={"Retry-After": retry_after})

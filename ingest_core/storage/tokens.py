@@ -9,7 +9,7 @@ from typing import Any, Self
 from azure.core.credentials import AccessToken
 from azure.core.credentials_async import AsyncTokenCredential
 
-from ingest_core.errors import StorageUnavailable
+from ingest_core.errors import NoToken
 from ingest_core.storage.identity_settings import Identity
 from ingest_core.storage.transport import Connect
 
@@ -24,7 +24,7 @@ class Tokens(AsyncTokenCredential):
     """Asks for tokens as one identity: once for all calls that wait, and to the end even if they give up.
 
     Some ways to a token take longer than a storage call may, such as asking the Azure CLI; a later call then finds
-    it. Raises `StorageUnavailable` where there is none, so that an answer of the identity's own service is not taken
+    it. Raises `NoToken` where there is none, so that an answer of the identity's own service is not taken
     for one of storage's.
     """
 
@@ -45,7 +45,7 @@ class Tokens(AsyncTokenCredential):
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(". ")
         else:
             return asking.result()
-        raise StorageUnavailable(f"no token for storage could be had: {reason}; {self._advice}")
+        raise NoToken(f"no token for storage could be had: {reason}; {self._advice}")
 
     def _ask(self, scopes: Sequence[str]) -> "asyncio.Task[AccessToken]":
         """The present question: one that is open, or has failed just now, or a new one."""

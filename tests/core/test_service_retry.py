@@ -131,6 +131,25 @@ async def test_a_retry_that_broke_off_is_completed_by_the_next_caller(desk: Desk
     assert any(str(two) in text for text in desk.texts("ingest-high"))
 
 
+async def test_a_retry_of_a_list_whose_priority_was_changed_since_is_the_same_one(desk: Desk) -> None:
+    """Its caller may have died before it was counted, so that the next one accepts it again, with other values."""
+    one = await desk.post([1, 2, 3])
+    await desk.run(one, status=Status.FAILED)
+    dying = Desk(desk.account, desk.clock)
+
+    async def die(call: str) -> None:
+        if call == "table.merge":
+            raise StorageUnavailable("the process is gone")
+
+    object.__setattr__(dying.storage.ingestions, "before", die)
+    with pytest.raises(StorageUnavailable):
+        await retry(dying, one)
+    (two,) = [row.ingestion_id for row in await desk.backlog.everything()]
+    await desk.service.change_priority(two, Priority.LOW)
+    assert await retry(desk, one) == two
+    assert ((await desk.read(one)).retries, (await desk.read(two)).priority) == (1, Priority.LOW)
+
+
 async def test_a_chain_goes_on_without_its_first_ingestion(desk: Desk) -> None:
     """Retention deletes the oldest first."""
     one = await desk.post([1, 2, 3])

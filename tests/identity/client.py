@@ -1,4 +1,4 @@
-"""Use storage as the environment of this process says, and print as JSON what came of each try.
+"""Use storage as the environment of this process says, and print as JSON what came of each try, or the app's answer.
 
 A process of its own, since what TLS trusts (`SSL_CERT_FILE`) is read once.
 """
@@ -9,6 +9,8 @@ import os
 import sys
 from uuid import uuid4
 
+from ingest_core.api.handlers import Request, ingest
+from ingest_core.app import App
 from ingest_core.errors import InvalidSettings, StorageError
 from ingest_core.models import Priority
 from ingest_core.ports import Storage
@@ -48,5 +50,14 @@ async def main(tries: int) -> None:
     print(json.dumps(results))
 
 
+async def answer() -> None:
+    """What the app answers to a list."""
+    app = App(os.environ)
+    request = Request(method="POST", url="http://localhost/ingest", body=b'{"ids": [1], "priority": "HIGH"}')
+    given = await app.handle(ingest, request)
+    await app.close()
+    print(json.dumps([{"status": given.status, "retry_after": given.headers.get("Retry-After"), "body": given.body}]))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(answer() if sys.argv[1] == "answer" else main(int(sys.argv[1])))

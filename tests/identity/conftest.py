@@ -121,7 +121,7 @@ class IdentityEndpoint:
     port: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
     audience: str = "https://storage.azure.com"
-    refuses: bool = False
+    refuses: int = 0
     first_takes_seconds: float = 0
 
     def answer(self, query: dict[str, str], secret: str) -> tuple[int, dict[str, str]]:
@@ -130,7 +130,11 @@ class IdentityEndpoint:
         if len(self.asked) == 1:
             time.sleep(self.first_takes_seconds)
         if secret != SECRET or self.refuses:
-            return 400, {"statusCode": "400", "message": "No User Assigned or Delegated Managed Identity found"}
+            status = self.refuses or 400
+            return status, {
+                "statusCode": str(status),
+                "message": "No User Assigned or Delegated Managed Identity found",
+            }
         token = make_token(self.audience)
         expires_on = str(int(time.time()) + 3600)
         return 200, {"access_token": token, "expires_on": expires_on, "token_type": "Bearer", **query}
@@ -173,7 +177,7 @@ Use = Callable[..., list[dict]]
 def use(secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint) -> Use:
     """Uses storage in a process with these settings, and what App Service adds; returns what came of each try."""
 
-    def run(settings: dict[str, str], *, tries: int = 1) -> list[dict]:
+    def run(settings: dict[str, str], *, tries: int | str = 1) -> list[dict]:
         env = {name: value for name, value in os.environ.items() if not name.lower().startswith(("azure", "identity"))}
         env |= {
             "SSL_CERT_FILE": str(secure_azurite.certificate),

@@ -1,5 +1,7 @@
 """Storage without a key: Azurite takes tokens only from here, and App Service's identity endpoint hands them out."""
 
+import json
+
 import pytest
 
 from tests.identity.conftest import IdentityEndpoint, SecureAzurite, Use
@@ -67,13 +69,28 @@ def test_an_identity_that_is_not_assigned_is_named(
     use: Use, secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint
 ) -> None:
     """The line says that there is no token and which setting to look at."""
-    identity_endpoint.refuses = True
+    identity_endpoint.refuses = 400
     settings = {"AzureWebJobsStorage__credential": "managedidentity", "AzureWebJobsStorage__clientId": "c1"}
     (result,) = use({**uris(secure_azurite), **settings})
-    assert result["error"] == "StorageUnavailable"
+    assert result["error"] == "NoToken"
     assert result["message"].startswith("no token for storage could be had: ")
     assert "AzureWebJobsStorage__clientId" in result["message"]
     assert "\n" not in result["message"]
+
+
+@pytest.mark.parametrize("refusal", [403, 500, 0])
+def test_a_caller_is_told_that_there_is_no_token(
+    use: Use, secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint, refusal: int
+) -> None:
+    """With 503, whatever the identity endpoint answers, and if it answers nothing; the log has the rest."""
+    identity_endpoint.refuses = refusal
+    identity_endpoint.first_takes_seconds = 0 if refusal else 4
+    settings = {**uris(secure_azurite), "AzureWebJobsStorage__credential": "managedidentity"}
+    (answer,) = use(settings, tries="answer")
+    assert (answer["status"], answer["retry_after"]) == (503, "5")
+    problem = json.loads(answer["body"])
+    assert problem["type"] == "/problems/storage-unavailable"
+    assert problem["detail"].startswith("The service's identity gets no token for storage. ")
 
 
 @pytest.mark.parametrize("credential", [{"AzureWebJobsStorage__credential": "managedidentity"}, {}])
@@ -83,7 +100,7 @@ def test_an_identity_endpoint_that_is_down_is_reported(
     """As an app that has no identity at all."""
     nobody = {"IDENTITY_ENDPOINT": "http://127.0.0.1:9/msi/token", "PATH": ""}
     (result,) = use({**uris(secure_azurite), **credential, **nobody})
-    assert result["error"] == "StorageUnavailable"
+    assert result["error"] == "NoToken"
     assert result["message"].startswith("no token for storage could be had: ")
     assert "none came" not in result["message"]
     assert "check that this app has " in result["message"]
@@ -96,7 +113,7 @@ def test_a_token_that_takes_long_serves_the_next_call(
     identity_endpoint.first_takes_seconds = 4
     settings = {**uris(secure_azurite), "AzureWebJobsStorage__credential": "managedidentity"}
     first, second = use(settings, tries=2)
-    assert first["error"] == "StorageUnavailable"
+    assert first["error"] == "NoToken"
     assert "none came within 3 s" in first["message"]
     assert second == USED
 

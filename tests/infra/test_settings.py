@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest_core.settings import NAMES, Settings, unknown_settings
+from ingest_core.errors import InvalidSettings
+from ingest_core.settings import Settings, unknown_settings
+from ingest_core.storage.connection import read_connection
+from ingest_core.storage.identity_settings import Identity
 from tests.infra.bicep_files import INFRA, app_settings
 
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
@@ -20,9 +23,6 @@ NOT_ON_FLEX_CONSUMPTION = """
     netFrameworkVersion powerShellVersion preWarmedInstanceCount use32BitWorkerProcess vnetBackupRestoreEnabled
     vnetContentShareEnabled vnetImagePullEnabled vnetRouteAllEnabled windowsFxVersion
 """
-
-PLANNED = {"INGEST_RETENTION_DAYS"}
-"""Set for a version that deletes old ingestions; without effect until then."""
 
 IDENTITY = {f"AzureWebJobsStorage__{name}" for name in ("credential", "clientId")} | {
     f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")
@@ -38,12 +38,39 @@ def test_every_setting_that_the_code_needs_is_set() -> None:
 
 def test_every_setting_that_the_deployment_sets_is_read() -> None:
     """One that nobody reads looks as if it had an effect."""
-    assert set(unknown_settings(app_settings())) == PLANNED - set(NAMES)
+    assert unknown_settings(app_settings()) == []
 
 
 def test_storage_is_reached_by_identity_alone() -> None:
     """The plain name would win over the five, so that the host would look for a key that does not work."""
     assert {name for name in app_settings() if name.startswith("AzureWebJobsStorage")} == IDENTITY
+
+
+def deployed_identity() -> dict[str, str]:
+    """The settings that name the account, with what Azure puts in the places of the expressions."""
+    values = {"credential": app_settings()["AzureWebJobsStorage__credential"], "clientId": "11111111-2222"}
+    values |= {f"{one}ServiceUri": f"https://stx.{one}.core.windows.net/" for one in ("blob", "queue", "table")}
+    return {name: values[name.partition("__")[2]] for name in app_settings() if name.startswith("AzureWebJobsStorage")}
+
+
+def test_the_service_takes_the_identity_settings_that_are_set() -> None:
+    """As they are: a managed identity by its client ID, at the addresses of the account."""
+    connection = read_connection(deployed_identity())
+    assert connection.credential == Identity(managed=True, client_id="11111111-2222")
+    assert connection.table_url == "https://stx.table.core.windows.net"
+    assert connection.queue_url == "https://stx.queue.core.windows.net"
+
+
+@pytest.mark.parametrize("service", ["blob", "queue", "table"])
+def test_the_service_needs_each_address_that_is_set(service: str) -> None:
+    """A missing one is named, as is one that is misspelt."""
+    name = f"AzureWebJobsStorage__{service}ServiceUri"
+    settings = deployed_identity()
+    uri = settings.pop(name)
+    for given in (settings, {**settings, f"{name}s": uri}):
+        with pytest.raises(InvalidSettings) as caught:
+            read_connection(given)
+        assert any(problem.startswith(f"{name}: must be set") for problem in caught.value.problems)
 
 
 @pytest.mark.parametrize("path", [*INFRA.glob("*.bicep"), INFRA.parent / "azure.yaml"], ids=lambda path: str(path.name))
