@@ -11,7 +11,6 @@ API may get a batch twice (at-least-once), but the batch's end is written once, 
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -20,7 +19,8 @@ from ingest_core.dispatch.gate import Gate
 from ingest_core.dispatch.look import Candidate, Look, Sight
 from ingest_core.dispatch.running import Running
 from ingest_core.dispatch.settlement import MAX_UNRECORDED_STARTS, StartedBatch, failed_for_good
-from ingest_core.dispatch.slots import LONGEST_LEAD_SECONDS, LONGEST_WAIT_SECONDS, SWEEP_CALLS_SECONDS
+from ingest_core.dispatch.slots import LONGEST_LEAD_SECONDS, LONGEST_WAIT_SECONDS
+from ingest_core.dispatch.sweep import Sweep
 from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
 from ingest_core.models import Ingestion, Item
 from ingest_core.ports import Clock
@@ -89,8 +89,7 @@ class Dispatcher:
         self._look = look
         self._running = running
         self._ingestions = stores.ingestions
-        self._lanes = stores.lanes
-        self._closing = stores.closing
+        self._sweep = Sweep(stores, gate=gate, clock=clock)
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._max_in_flight = max_in_flight
@@ -183,10 +182,10 @@ class Dispatcher:
 
     async def _use_no_slot(self, sight: Sight) -> Step:
         """No batch may start: sweep the fronts, or write the age down if a batch waits for an age."""
-        await self._end_abandoned(sight)
+        await self._sweep.end_abandoned(sight)
         if any(sight.removable.values()):
             if await self._gate.take_for_sweep(self._gate.view):
-                await self._sweep(sight)
+                await self._sweep.remove(sight)
         elif sight.waits or self._gate.has_news:
             await self._gate.note()
         return Nothing()
@@ -202,8 +201,8 @@ class Dispatcher:
             return Again()
         self._lead = min(2 * (self._clock.monotonic() - looked_at), LONGEST_LEAD_SECONDS)
         started = await self._send(batch)
-        await self._sweep(sight)
-        await self._end_abandoned(sight)
+        await self._sweep.remove(sight)
+        await self._sweep.end_abandoned(sight)
         return Again(started=started)
 
     async def _mark(self, candidate: Candidate) -> StartedBatch | None:
@@ -259,40 +258,6 @@ class Dispatcher:
         is_due = self._gate.due_at() <= self._clock.monotonic()
         in_time = self._gate.has_start_budget() and not self._is_orphaned()
         return is_due and in_time and not self._gate.is_paused(batch.lane)
-
-    async def _sweep(self, sight: Sight) -> None:
-        """Remove messages from the fronts. Begin no call so late that others could take the gate before its end."""
-        until = self._gate.excludes_others_until() + SWEEP_CALLS_SECONDS
-        for lane, front in sight.removable.items():
-            for one in front:
-                if one.poison_reason and self._clock.monotonic() < until:
-                    log.warning(
-                        "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s",
-                        lane,
-                        one.message.message_id,
-                        one.poison_reason,
-                    )
-                    await self._lanes.put_poison(lane, one.message.text)
-                if self._clock.monotonic() >= until:
-                    return
-                if not await self._lanes.remove(lane, one.message):
-                    break
-
-    async def _end_abandoned(self, sight: Sight) -> None:
-        """Cancel the batches of cancelled ingestions whose process is gone, so that the ingestions can end."""
-        for ingestion in sight.abandoned:
-            try:
-                written = await self._ingestions.change(ingestion.ingestion_id, self._without_abandoned)
-            except (NotFound, UnreadableRow):
-                continue
-            if written and written.value.has_ended:
-                log.info("ingestion.cancelled ingestion_id=%s errors=%d", ingestion.ingestion_id, ingestion.error_count)
-                with suppress(StorageUnavailable):  # the end is written; upkeep closes what this leaves open
-                    await self._closing.close(written.value)
-
-    def _without_abandoned(self, ingestion: Ingestion) -> Ingestion | None:
-        after = ingestion.abandoned_batches_cancelled(age=self._gate.age())
-        return after and after.with_end(self._clock.now())
 
     def _has_too_many_starts(self, candidate: Candidate) -> bool:
         flight = candidate.batch.ingestion.flight(candidate.batch.index)

@@ -1,0 +1,63 @@
+"""The sweep: after a start, messages that stand for no work are removed from the fronts of the lanes.
+
+Only the owner of the gate removes messages, only at a front, and only while its take keeps the others out: a message
+that is received and not deleted would go to the back of its lane.
+"""
+
+import logging
+from contextlib import suppress
+
+from ingest_core.dispatch.gate import Gate
+from ingest_core.dispatch.look import Sight
+from ingest_core.dispatch.slots import SWEEP_CALLS_SECONDS
+from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
+from ingest_core.models import Ingestion
+from ingest_core.ports import Clock
+from ingest_core.storage.stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """Removes what a look has found. Every coroutine raises `StorageUnavailable`."""
+
+    def __init__(self, stores: Stores, *, gate: Gate, clock: Clock) -> None:
+        self._ingestions = stores.ingestions
+        self._lanes = stores.lanes
+        self._closing = stores.closing
+        self._gate = gate
+        self._clock = clock
+
+    async def remove(self, sight: Sight) -> None:
+        """Remove messages from the fronts. Begin no call so late that others could take the gate before its end."""
+        until = self._gate.excludes_others_until() + SWEEP_CALLS_SECONDS
+        for lane, front in sight.removable.items():
+            for one in front:
+                if one.poison_reason and self._clock.monotonic() < until:
+                    log.warning(
+                        "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s",
+                        lane,
+                        one.message.message_id,
+                        one.poison_reason,
+                    )
+                    await self._lanes.put_poison(lane, one.message.text)
+                if self._clock.monotonic() >= until:
+                    return
+                if not await self._lanes.remove(lane, one.message):
+                    break
+
+    async def end_abandoned(self, sight: Sight) -> None:
+        """Cancel the batches of cancelled ingestions whose process is gone, so that the ingestions can end."""
+        for ingestion in sight.abandoned:
+            try:
+                written = await self._ingestions.change(ingestion.ingestion_id, self._without_abandoned)
+            except (NotFound, UnreadableRow):
+                continue
+            if written and written.value.has_ended:
+                log.info("ingestion.cancelled ingestion_id=%s errors=%d", ingestion.ingestion_id, ingestion.error_count)
+                with suppress(StorageUnavailable):  # the end is written; upkeep closes what this leaves open
+                    await self._closing.close(written.value)
+
+    def _without_abandoned(self, ingestion: Ingestion) -> Ingestion | None:
+        after = ingestion.abandoned_batches_cancelled(age=self._gate.age())
+        return after and after.with_end(self._clock.now())
