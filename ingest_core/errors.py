@@ -102,7 +102,15 @@ class ItemRejected(SourceError):
 
 
 class AttemptFailed(SourceError):
-    """The API answered without the item, or did not answer in time, so the attempt has failed."""
+    """The API answered without the item, or did not answer in time, so the attempt has failed.
+
+    `log_text` is what the log must say of it, with an event's name and perhaps a trace. A source does not log itself:
+    the Functions host drops the lines of a task whose own tick has ended.
+    """
+
+    def __init__(self, message: str, *, log_text: str = "") -> None:
+        super().__init__(message)
+        self.log_text = log_text
 
 
 class SourceUnavailable(SourceError):

@@ -6,7 +6,7 @@ If the API throttles any ID of a batch, the attempt does not count as a failure.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ingest_core.errors import ItemRejected, SourceUnavailable
+from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable
 from ingest_core.models import Item
 from ingest_core.ports import RESULT_BYTES, Answer, Source
 
@@ -31,6 +31,8 @@ class Failed:
     error: str
     items: Sequence[Item]
     had_answer: bool
+    #: What the log must say of errors in the source itself, each text once.
+    log_texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Throttled:
     error: str
     items: Sequence[Item]
     retry_after_seconds: float | None
+    log_texts: Sequence[str] = ()
 
 
 Outcome = Fetched | Failed | Throttled
@@ -70,12 +73,16 @@ def _item(item_id: int, answer: Answer, limit: int) -> Item:
 
 
 def _outcome(items: Sequence[Item], answers: Sequence[Answer]) -> Outcome:
+    texts = dict.fromkeys(answer.log_text for answer in answers if isinstance(answer, AttemptFailed))
+    log_texts = tuple(filter(None, texts))
     unavailable = [answer for answer in answers if isinstance(answer, SourceUnavailable)]
     if unavailable:
         asked = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
-        return Throttled(error=str(unavailable[0]), items=items, retry_after_seconds=max(asked, default=None))
+        return Throttled(
+            error=str(unavailable[0]), items=items, retry_after_seconds=max(asked, default=None), log_texts=log_texts
+        )
     failed = [item for item in items if not item.is_final]
     if not failed:
         return Fetched(items=items)
     had_answer = any(isinstance(answer, str | ItemRejected) for answer in answers)
-    return Failed(error=failed[0].error, items=items, had_answer=had_answer)
+    return Failed(error=failed[0].error, items=items, had_answer=had_answer, log_texts=log_texts)

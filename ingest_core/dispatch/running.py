@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from ingest_core.dispatch.attempt import Delivered, Outcome, attempt, delivered_by
+from ingest_core.dispatch.attempt import Delivered, Fetched, Outcome, attempt, delivered_by
 from ingest_core.dispatch.gate import Gate
 from ingest_core.dispatch.outage import ApiState, BatchKey
 from ingest_core.dispatch.settlement import LogLine, Rules, Settlement, StartedBatch, settle
@@ -149,6 +149,8 @@ class Running:
         await self._settle(batch, outcome)
 
     async def _settle(self, batch: StartedBatch, outcome: Outcome) -> None:
+        if not isinstance(outcome, Fetched):
+            self._lines.extend(LogLine(level=logging.ERROR, text=text) for text in outcome.log_texts)
         before, self.api = self.api, self.api.after(batch.key, outcome)
         settlement = settle(
             batch,

@@ -4,7 +4,7 @@ Whatever a call raises becomes an error for its IDs alone, so that one bad answe
 """
 
 import asyncio
-import logging
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -13,8 +13,6 @@ from ingest_core.errors import AttemptFailed, SourceError
 from ingest_core.ports import Answer
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 1.0
 """How long a call that was cancelled may take to end. A call that ignores this is left alone and its answer dropped."""
@@ -30,8 +28,8 @@ async def fetch_each(
 async def call_all(calls: Sequence[Callable[[], Awaitable[T]]], *, timeout_seconds: float) -> Sequence[T | SourceError]:
     """Make all calls at the same time and return what each of them ended with, in order.
 
-    That is its result or the `SourceError` that it raised. Any other exception is logged with its trace and counts as
-    `AttemptFailed`, and so does a call that has not ended after `timeout_seconds`; that call is cancelled.
+    That is its result or the `SourceError` that it raised. Any other exception counts as `AttemptFailed`, with its
+    trace as `log_text`. So does a call that has not ended after `timeout_seconds`; that call is cancelled.
     """
     tasks = [asyncio.ensure_future(_settle(call)) for call in calls]
     try:
@@ -52,11 +50,11 @@ async def _settle(call: Callable[[], Awaitable[T]]) -> T | SourceError:
         if task is None or task.cancelling():
             raise
         # Nobody cancelled this task: the source cancelled something of its own and let the error escape.
-        log.exception("source.call_failed")
-        return AttemptFailed("the source's own call was cancelled; the log has the trace")
-    except (Exception, BaseExceptionGroup, SystemExit) as error:  # a source must not end the process either
-        log.exception("source.call_failed")
-        return AttemptFailed(f"the source raised {type(error).__name__}; the log has the trace")
+        text = f"source.call_failed {traceback.format_exc()}"
+        return AttemptFailed("the source's own call was cancelled; the log has the trace", log_text=text)
+    except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001 # a source must not end the process either
+        text = f"source.call_failed {traceback.format_exc()}"
+        return AttemptFailed(f"the source raised {type(error).__name__}; the log has the trace", log_text=text)
 
 
 async def _stop(tasks: Sequence[asyncio.Future[T]]) -> None:

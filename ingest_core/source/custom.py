@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import math
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -40,9 +41,9 @@ class CustomSource:
         try:
             if self._instance is None:
                 self._instance = self._make()
-        except Exception as error:
-            log.exception("source.not_constructed")
-            failed = AttemptFailed(f"the source could not be constructed ({type(error).__name__}); see the log")
+        except Exception as error:  # noqa: BLE001 # whatever a class raises costs an attempt, and its trace is logged
+            message = f"the source could not be constructed ({type(error).__name__}); see the log"
+            failed = AttemptFailed(message, log_text=f"source.not_constructed {traceback.format_exc()}")
             return [failed] * len(ids)
         if not hasattr(self._instance, "fetch_batch"):
             return await fetch_each(partial(self._fetch_one, self._instance), ids, timeout_seconds=timeout_seconds)

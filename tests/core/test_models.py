@@ -86,6 +86,7 @@ class Changes(RuleBasedStateMachine):
     def end_one(self, data: st.DataObject, errors: int, *, has_failed: bool) -> None:
         """A running batch ends."""
         flight = data.draw(st.sampled_from(self._running()))
+        errors = min(errors, self.ingestion.id_count - flight.index * self.ingestion.batch_size)
         after = self.ingestion.batch_ended(flight.index, flight.token, has_failed=has_failed, error_count=errors)
         assert after is not None
         self.ends[flight.index] = Status.FAILED if has_failed else Status.COMPLETED

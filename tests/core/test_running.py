@@ -9,7 +9,7 @@ import pytest
 from ingest_core.dispatch.gate import Gate
 from ingest_core.dispatch.running import Running
 from ingest_core.dispatch.settlement import Rules, StartedBatch
-from ingest_core.errors import AttemptFailed, SourceUnavailable
+from ingest_core.errors import AttemptFailed, SourceError, SourceUnavailable
 from ingest_core.models import Flight, Ingestion, Priority, Status
 from tests.support.dispatching import Api, Host, World, in_virtual_time
 from tests.support.virtual_time import EPOCH
@@ -188,6 +188,17 @@ async def test_an_end_is_tried_until_it_is_written_and_logged_twice() -> None:
     batches.host.wire.failing.clear()
     await asyncio.sleep(6)
     assert batches.texts() == ["batch.completed", "ingestion.completed"]
+
+
+@pytest.mark.parametrize("other", [AttemptFailed("500"), SourceUnavailable("429")])
+@in_virtual_time
+async def test_the_trace_of_an_error_in_the_source_comes_back_to_the_tick_once(other: SourceError) -> None:
+    """Whatever the other IDs of the batch came to: logged where it happens, the host could drop it."""
+    broken = AttemptFailed("the source raised KeyError", log_text="source.call_failed Traceback ...")
+    batches = Batches(Api(answer=lambda item_id: other if item_id == 3 else broken))
+    await batches.send(await batches.marked())
+    await asyncio.sleep(1)
+    assert batches.texts().count("source.call_failed") == 1
 
 
 @in_virtual_time
