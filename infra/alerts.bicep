@@ -47,7 +47,7 @@ var rules = [
   }
   {
     name: 'high-waits'
-    description: 'The oldest HIGH list has been waiting for its next batch for longer than it should.'
+    description: 'The oldest HIGH list of which nothing has started has been waiting for longer than it should.'
     severity: 2
     every: 'PT15M'
     window: 'PT15M'

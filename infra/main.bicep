@@ -31,7 +31,7 @@ param moreSettings object = {}
 @description('E-mail address that alerts are sent to. Without one, they are visible in the portal only.')
 param alertEmail string = ''
 
-@description('Seconds for which the oldest HIGH list may wait before an alert is raised.')
+@description('Seconds for which the oldest HIGH list may wait for its first batch before an alert is raised.')
 @minValue(60)
 param highWaitSeconds int = 900
 

@@ -92,7 +92,7 @@ class AzureStorage:
 
     @property
     def refused(self) -> Sequence[str]:
-        return self._calls.refused()
+        return [*self._calls.refused(), *self._event_calls.refused()]
 
     async def put_event(self, text: str) -> None:
         if self._ended is None:

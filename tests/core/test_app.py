@@ -172,6 +172,13 @@ def test_the_readme_lists_the_events_that_are_logged() -> None:
     assert events_in(section) == events_in_the_code()
 
 
+def test_the_operations_page_explains_every_warning_and_error() -> None:
+    """What the README lists by those levels."""
+    listed = (ROOT / "README.md").read_text().partition("- WARNING: ")[2].partition("\n\n")[0]
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert events_in(listed) - events_in(page) == set()
+
+
 def test_the_operations_page_names_only_events_that_are_logged() -> None:
     """In its text and in its queries."""
     page = (ROOT / "docs" / "operations.md").read_text()
