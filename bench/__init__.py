@@ -1,1 +1,1 @@
-"""What the service costs, beside the plain design and beside memory: `python -m bench`, results in RESULTS.md."""
+"""Measures the service, a plain design and a design in memory: `python -m bench`. RESULTS.md has the results."""

@@ -20,7 +20,7 @@ from tests.support.hosts import hosts_present
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is being measured, and how long it took."""
+    """Print what is being measured, and how long it took."""
     print(f"{what} ... ", end="", flush=True)
     began = time.monotonic()
     yield
@@ -28,19 +28,21 @@ def step(what: str) -> Iterator[None]:
 
 
 def measure(plan: Plan, kinds: list[str], folder: Path) -> list[Section]:
-    """Everything, one after the other; only the slots of a quick run, which mostly wait, run beside the rest."""
+    """Measure everything in sequence. Only in a quick run, the slots are measured beside the rest: they mostly wait."""
     with load_generator() as load, ThreadPoolExecutor(1) as beside:
 
         def start_slots() -> list[Future[Section]]:
             return [beside.submit(slots.measure, plan, kind, folder) for kind in kinds]
 
         early = start_slots() if plan.name == "quick" else []
-        sections = [section for kind in kinds for section in _lists(plan, kind, load, folder)]
+        sections: list[Section] = []
+        for kind in kinds:
+            sections += _accept_and_status(plan, kind, load, folder)
         with step(f"ticks, {plan.waiting} waiting, {plan.finished} ended; upkeep"):
-            found, recovered = asyncio.run(tick.measure(plan, folder, lambda one: recovery.measure(plan, one)))
-            sections += [tick.section(plan, found), recovered]
+            ticks, recovered = asyncio.run(tick.measure(plan, folder, lambda bench: recovery.measure(plan, bench)))
+            sections += [tick.section(plan, ticks), recovered]
         with step(f"{plan.slots} slots at each interval and with each API"):
-            sections += [one.result() for one in early or start_slots()]
+            sections += [future.result() for future in early or start_slots()]
         with step("start"):
             sections.append(start.measure(plan, kinds, folder))
         with step("deployment package"):
@@ -53,13 +55,13 @@ def measure(plan: Plan, kinds: list[str], folder: Path) -> list[Section]:
     return sections
 
 
-def _lists(plan: Plan, kind: str, load: Generator, folder: Path) -> Sequence[Section]:
-    """Accept and status, over HTTP beside the other designs and at the function."""
+def _accept_and_status(plan: Plan, kind: str, load: Generator, folder: Path) -> Sequence[Section]:
+    """Measure accepting and status: over HTTP in comparison with the other designs, and at the function."""
     with ExitStack() as running, step(f"accept and status over HTTP, {kind}"):
         storage = [running.enter_context(azurite(folder / f"http-{kind}-{name}")) for name in ("ours", "plain")]
         ours, plain = (
-            running.enter_context(host(kind, app, folder, AzureWebJobsStorage=one.connection_string)).url
-            for app, one in zip((OURS, PLAIN), storage, strict=True)
+            running.enter_context(host(kind, app, folder, AzureWebJobsStorage=account.connection_string)).url
+            for app, account in zip((OURS, PLAIN), storage, strict=True)
         )
         designs = accept.Designs(ours=ours, plain=plain, memory=running.enter_context(memory_reference(folder)).url)
         accepted = accept.measure_http(plan, load, designs)
@@ -80,8 +82,14 @@ def main() -> None:
     amount.add_argument("--full", action="store_true", help="with 100 000 ended ingestions")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md and its picture")
     options = parser.parse_args()
-    plan = QUICK if options.quick else FULL if options.full else USUAL
-    kinds, began, busy_before = hosts_present(), time.monotonic(), results.busy()
+    plan = USUAL
+    if options.quick:
+        plan = QUICK
+    if options.full:
+        plan = FULL
+    kinds = hosts_present()
+    began = time.monotonic()
+    busy_before = results.busy()
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         sections = measure(plan, kinds, Path(folder))
     charts = [chart for section in sections for chart in section.charts]

@@ -1,4 +1,4 @@
-"""What it costs to accept a list: over HTTP beside two other designs, at the function, and for whoever waits behind."""
+"""Measures accepting: over HTTP in comparison with two other designs, at the function, and behind a large list."""
 
 import time
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ Times = dict[int, list[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Designs:
-    """Where each design listens."""
+    """The URL of each design."""
 
     ours: str
     plain: str
@@ -40,7 +40,7 @@ class Designs:
 
 @dataclass(frozen=True, kw_only=True)
 class AtTheFunction:
-    """Milliseconds by size, and the storage calls that each size took."""
+    """Milliseconds by size, and the number of storage calls by size."""
 
     ours: Times
     calls: Mapping[int, int]
@@ -49,7 +49,7 @@ class AtTheFunction:
 
 def measure_http(plan: Plan, load: Generator, designs: Designs) -> dict[str, Times]:
     """Median milliseconds of each round, by design and size."""
-    found: dict[str, Times] = {"ours": {}, "plain": {}, "memory": {}}
+    times: dict[str, Times] = {"ours": {}, "plain": {}, "memory": {}}
     for size in SIZES:
         for url in (designs.ours, designs.memory):
             load.post(url, size, count=2)  # warms up
@@ -61,12 +61,12 @@ def measure_http(plan: Plan, load: Generator, designs: Designs) -> dict[str, Tim
                 if name != "plain" or size in plan.plain_sizes:
                     amount = count if name != "plain" or size == 3 else 1
                     taken = load.post(url, size, count=amount).milliseconds
-                    found[name].setdefault(size, []).append(spread(taken).middle)
-    return found
+                    times[name].setdefault(size, []).append(spread(taken).middle)
+    return times
 
 
 def measure_overtaking(plan: Plan, kind: str, load: Generator, folder: Path) -> dict[str, list[float]]:
-    """Small requests alone and during large ones, on an Azurite that has little to save meanwhile."""
+    """Send small requests alone and during large requests, to an Azurite with few rows, which it saves quickly."""
     with (
         azurite(folder / f"overtaking-{kind}") as storage,
         host(kind, OURS, folder, AzureWebJobsStorage=storage.connection_string) as server,
@@ -76,18 +76,18 @@ def measure_overtaking(plan: Plan, kind: str, load: Generator, folder: Path) -> 
 
 
 async def measure_function(plan: Plan, folder: Path) -> AtTheFunction:
-    """Call the handler itself, the sizes by turns; count the calls of both designs."""
+    """Call the handler itself, with the sizes in turn, and count the storage calls of both designs."""
     counted = Calls()
     times: Times = {size: [] for size in SIZES}
     calls: dict[int, int] = {}
     with azurite(folder / "function") as storage:
         service = service_on(storage.connection_string, transport=counted.transport)
-        for turn in range(plan.rounds * 4 + 3):
+        for round_number in range(plan.rounds * 4 + 3):
             for size in SIZES:
                 request, before = api.Request(method="POST", body=body_of(size)), counted.count
                 began = time.perf_counter()
                 answer = await api.ingest(service.parts.context, request)
-                if turn >= 3:  # the first ones warm up
+                if round_number >= 3:  # the first rounds warm up
                     times[size].append((time.perf_counter() - began) * 1000)
                     calls[size] = max(calls.get(size, 0), counted.count - before)
                 assert answer.status == 202, answer
@@ -110,17 +110,17 @@ async def _count_plain(plan: Plan, storage: Azurite) -> dict[int, int]:
 
 
 def section(plan: Plan, http: dict[str, Times], function: AtTheFunction, overtaken: dict[str, list[float]]) -> Section:
-    """All of it, as rows and a chart."""
-    medians = {name: {size: spread(times).middle for size, times in found.items()} for name, found in http.items()}
+    """Return the rows and the chart about accepting."""
+    medians = {name: {size: spread(times).middle for size, times in by_size.items()} for name, by_size in http.items()}
     rows = [_http_row(http, medians["plain"], size) for size in SIZES]
     rows += [_calls_row(function), _growth_row(function), *_overtaking_rows(overtaken)]
     bars = []
     for size in SIZES:
-        plain, guessed = _plain(medians["plain"], size)
+        plain, is_extrapolated = _plain(medians["plain"], size)
         group = f"{size:,} IDs".replace(",", " ")
         bars += [
             Bar(group=group, kind="ours", value=medians["ours"][size]),
-            Bar(group=group, kind="plain", value=plain, note="(extrapolated)" if guessed else ""),
+            Bar(group=group, kind="plain", value=plain, note="(extrapolated)" if is_extrapolated else ""),
             Bar(group=group, kind="memory", value=medians["memory"][size]),
         ]
     chart = Chart(title="Accepting a list over HTTP", unit="ms", bars=bars)
@@ -137,8 +137,8 @@ def _plain(medians: Mapping[int, float], size: int) -> tuple[float, bool]:
 
 
 def _http_row(http: dict[str, Times], plain_medians: Mapping[int, float], size: int) -> Row:
-    plain, guessed = _plain(plain_medians, size)
-    times = _spread_of(plain) if guessed else spread(http["plain"][size]).text()
+    plain, is_extrapolated = _plain(plain_medians, size)
+    times = _approximate(plain) if is_extrapolated else spread(http["plain"][size]).text()
     to_memory = ratios(http["ours"][size], http["memory"][size])
     has_goal = size >= 30_000
     return Row(
@@ -151,7 +151,7 @@ def _http_row(http: dict[str, Times], plain_medians: Mapping[int, float], size: 
     )
 
 
-def _spread_of(value: float) -> str:
+def _approximate(value: float) -> str:
     return f"~{Spread(middle=value, low=value, high=value).text().split(' (')[0]}"
 
 
@@ -190,9 +190,9 @@ def _overtaking_rows(overtaken: dict[str, list[float]]) -> list[Row]:
             beside=f"alone {alone.text()}, longest {max(overtaken['alone']):.1f}; {len(more)} tried of each",
             goal="at most 50 ms more",
             reached=more[-1] <= 50,
-            limit="the event loop is held by one step at a time: receiving the body, parsing and checking, encoding; "
-            "then Azurite's one thread by the insert. Azurite also saves its whole table every five seconds, which "
-            "stops all requests alike, those that are alone too: by 0.2 s with 70 such lists in it, so this runs on "
-            "an Azurite of its own.",
+            limit="the large request occupies the event loop while its body is received, parsed and encoded, and "
+            "then Azurite's only thread during the insert. Azurite also saves its whole table every five seconds, "
+            "which delays every request, alone or not, by 0.2 s with 70 such lists in the table. So this runs on its "
+            "own Azurite.",
         )
     ]

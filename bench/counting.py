@@ -1,4 +1,4 @@
-"""Storage calls, counted where they leave the SDK, its own retries included."""
+"""Counts storage calls as the SDK sends them, including its retries."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from ingest_core.storage.transport import connect
 
 
 class Calls:
-    """Counts what its transports send."""
+    """Counts the requests that its transports send."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def transport(self) -> Any:  # noqa: ANN401 # the SDK's type has parameters that are its own
-        """What a storage client takes as `transport`: the service's own, and a count."""
+    def transport(self) -> Any:  # noqa: ANN401 # the SDK's type has private type parameters
+        """Return a `transport` for a storage client: the service's own, with a counter."""
         inner = connect()
         send = inner.send
 
@@ -20,5 +20,5 @@ class Calls:
             self.count += 1
             return await send(request, **options)
 
-        inner.send = counted  # type: ignore[method-assign] # it is this object's alone
+        inner.send = counted  # type: ignore[method-assign] # only this object is changed
         return inner

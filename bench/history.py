@@ -1,4 +1,4 @@
-"""Rows of ingestions and batches that are over, written a few transactions at a time."""
+"""Writes rows of ended ingestions and batches, several transactions at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 100
 
 
 async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
-    """Do something so many times, a few at once."""
+    """Call `work` `count` times, up to `AT_ONCE` at once."""
     remaining = iter(range(count))
 
     async def worker() -> None:
@@ -28,9 +28,9 @@ async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def add_finished(service: Service) -> None:
-    """An ingestion of three IDs that has ended: its row, its batch row, and its row in the history."""
+    """Add an ended ingestion of three IDs: its row, its batch row, and its row in the history."""
     now = datetime.now(UTC)
-    one = Ingestion(
+    ended = Ingestion(
         ingestion_id=uuid4(),
         priority=Priority.LOW,
         created_at=now,
@@ -41,13 +41,13 @@ async def add_finished(service: Service) -> None:
         started_batches=1,
         ended_at=now,
     )
-    row = {**rows.encode_ingestion(one), **rows.encode_ids(ids_of(3), 3)}
-    await _create(service.storage, [row, _batch_row(one.ingestion_id)])
-    await service.parts.stores.history.put(one)
+    row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
+    await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
+    await service.parts.stores.history.put(ended)
 
 
 async def add_batch_rows(storage: AzureStorage) -> None:
-    """A hundred batch rows of one ingestion."""
+    """Add a hundred batch rows of one ingestion."""
     ingestion_id = uuid4()
     await _create(storage, [_batch_row(ingestion_id, index) for index in range(ROWS_AT_ONCE)])
 
@@ -62,5 +62,5 @@ def _batch_row(ingestion_id: UUID, index: int = 0) -> Entity:
 
 
 async def _create(storage: AzureStorage, entities: list[Entity]) -> None:
-    await storage.create()  # what follows may take longer than the service would wait
+    await storage.create()  # the SDK's client is called directly, because this may take longer than the service waits
     await storage.ingestions.client.submit_transaction([("create", entity) for entity in entities])

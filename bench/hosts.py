@@ -1,4 +1,4 @@
-"""What a host costs by itself: from its start to its first answer, per request, per byte."""
+"""Measures a host without the service: its start, its cost per request, and its cost per byte."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ Call = Callable[[], list[float]]
 
 
 def measure(plan: Plan, kind: str, load: Generator, folder: Path) -> Section:
-    """One kind of host."""
+    """Measure one kind of host."""
     with azurite(folder / f"host-{kind}") as storage:
         starts = {
             name: _starts(plan, kind, app, storage, folder) for name, app in (("an empty app", EMPTY), ("ours", OURS))
@@ -33,7 +33,9 @@ def measure(plan: Plan, kind: str, load: Generator, folder: Path) -> Section:
                 "request body of 5 MB": (lambda: load.send(f"{url}/ingest", 5_000_000, count=1).milliseconds, "42 ms"),
                 "response body of 3.2 MB": (lambda: load.get(f"{url}/large", count=3).milliseconds, "16 ms"),
             }
-            taken: dict[str, list[float]] = {name: call() and [] for name, (call, _) in calls.items()}
+            for call, _recorded in calls.values():
+                call()  # warms up
+            taken: dict[str, list[float]] = {name: [] for name in calls}
             for _ in range(plan.rounds):
                 for name, (call, _recorded) in calls.items():
                     taken[name] += call()

@@ -1,4 +1,4 @@
-"""The load generator as the measurements see it: a process of its own, so that it measures and is not measured."""
+"""The interface to the load generator, which is its own process, so that its work does not change the measurement."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from devtools.azurite import ROOT
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What came of a job: each call's milliseconds, how long all of them took, the last answer if it was short."""
+    """The result of a job: milliseconds of each call, seconds of all calls, and the beginning of the last answer."""
 
     milliseconds: list[float]
     seconds: float
@@ -32,15 +32,15 @@ class Generator:
         self._process = process
 
     def post(self, url: str, size: int, *, priority: str = "HIGH", **amount: float) -> Load:
-        """`POST /ingest` with so many IDs; `amount` is `connections`, `count` and `seconds`."""
+        """`POST /ingest` with `size` IDs; `amount` is `connections`, `count` and `seconds`."""
         return self._load(job="http", method="POST", url=f"{url}/ingest", size=size, priority=priority, **amount)
 
     def get(self, url: str, **amount: float) -> Load:
-        """Get one address again and again."""
+        """GET one URL repeatedly."""
         return self._load(job="http", method="GET", url=url, **amount)
 
     def send(self, url: str, size: int, **amount: float) -> Load:
-        """POST so many bytes."""
+        """POST `size` bytes repeatedly."""
         return self._load(job="http", method="POST", url=url, bytes=size, **amount)
 
     def bare(self, what: str, connection_string: str, **amount: float) -> Load:
@@ -48,9 +48,9 @@ class Generator:
         return self._load(job="bare", what=what, connection_string=connection_string, **amount)
 
     def overtake(self, url: str, *, rounds: int) -> dict[str, list[float]]:
-        """Small requests, alone and while a large one is in flight; milliseconds."""
-        found: dict[str, list[float]] = self._do(job="overtake", url=f"{url}/ingest", rounds=rounds)
-        return found
+        """Send small requests alone and while a large request is in flight; return milliseconds."""
+        milliseconds: dict[str, list[float]] = self._do(job="overtake", url=f"{url}/ingest", rounds=rounds)
+        return milliseconds
 
     def _load(self, **job: object) -> Load:
         return Load(**self._do(**job))

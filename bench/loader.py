@@ -1,4 +1,7 @@
-"""The load generator's process: reads a job per line, does it, answers with a line. Loopback only, bounded always."""
+"""The load generator's process. It reads a job from each line, does it, and prints a line with the result.
+
+It calls only loopback addresses, and every job has a time limit.
+"""
 
 import asyncio
 import json
@@ -16,12 +19,12 @@ from ingest_core.models import Priority
 from ingest_core.storage.azure import AzureStorage
 
 MOST_SECONDS = 60.0
-HEADERS = {"Content-Type": "application/json"}  # FastAPI asks for it
+HEADERS = {"Content-Type": "application/json"}  # FastAPI needs it
 Send = Callable[[], Awaitable[str]]
 
 
 async def drive(send: Send, *, connections: int, count: int, seconds: float) -> dict[str, object]:
-    """Call `send` over and over, on so many connections, until the count or the time is reached."""
+    """Call `send` repeatedly on `connections` connections, until the count or the time is reached."""
     taken: list[float] = []
     last = ""
     remaining = iter(range(count))
@@ -41,7 +44,7 @@ async def drive(send: Send, *, connections: int, count: int, seconds: float) -> 
 
 
 def amount(job: dict[str, Any]) -> dict[str, Any]:
-    """How much a job asks for."""
+    """Read from a job how much is to be sent."""
     return {
         "connections": int(job.get("connections", 1)),
         "count": int(job.get("count", 1_000_000)),
@@ -53,7 +56,7 @@ cached_body = cache(body_of)
 
 
 async def http(session: aiohttp.ClientSession, job: dict[str, Any]) -> dict[str, object]:
-    """Send one request again and again."""
+    """Send one request repeatedly."""
     data = None
     if job["method"] == "POST":
         data = b"x" * job["bytes"] if "bytes" in job else cached_body(job["size"], job["priority"])
@@ -69,7 +72,7 @@ async def _exchange(session: aiohttp.ClientSession, method: str, url: str, data:
 
 
 async def bare(_: aiohttp.ClientSession, job: dict[str, Any]) -> dict[str, object]:
-    """The storage calls of a request of three IDs, by the service's own adapter."""
+    """Make the storage calls of a request of three IDs with the service's own adapter."""
     storage = AzureStorage(job["connection_string"])
     row: dict[str, str | bytes] = {"PartitionKey": str(uuid4()), "RowKey": "row", "text": "x" * 600, "ids": b"x" * 12}
     await storage.ingestions.insert(row)
@@ -92,7 +95,7 @@ async def bare(_: aiohttp.ClientSession, job: dict[str, Any]) -> dict[str, objec
 
 
 async def overtake(session: aiohttp.ClientSession, job: dict[str, Any]) -> dict[str, object]:
-    """Send three IDs alone, then while 99 999 are in flight, each time a little later in the flight."""
+    """Send three IDs alone, and then during a request of 99 999 IDs, each time a little later in that request."""
     url, rounds = job["url"], job["rounds"]
 
     async def timed(size: int) -> float:
@@ -100,13 +103,14 @@ async def overtake(session: aiohttp.ClientSession, job: dict[str, Any]) -> dict[
         await _exchange(session, "POST", url, cached_body(size, "HIGH"))
         return (perf_counter() - began) * 1000
 
-    alone, during, large = [], [], [await timed(99_999) for _ in range(3)]
-    for turn in range(rounds):
+    alone, during = [], []
+    large = [await timed(99_999) for _ in range(3)]
+    for round_number in range(rounds):
         alone.append(await timed(3))
-        flight = asyncio.create_task(timed(99_999))
-        await asyncio.sleep(sorted(large)[1] / 1000 * turn / rounds)
+        large_request = asyncio.create_task(timed(99_999))
+        await asyncio.sleep(sorted(large)[1] / 1000 * round_number / rounds)
         during.append(await timed(3))
-        large.append(await flight)
+        large.append(await large_request)
     return {"alone": alone, "during": during, "large": large}
 
 
@@ -122,7 +126,7 @@ async def main() -> None:
             job = json.loads(line)
             try:
                 answer = await JOBS[job["job"]](session, job)
-            except Exception as error:  # noqa: BLE001 # whatever went wrong, the measurement is told
+            except Exception as error:  # noqa: BLE001 # every error goes to the process that measures
                 answer = {"error": repr(error)}
             print(json.dumps(answer), flush=True)
 

@@ -1,4 +1,4 @@
-"""What is deployed: how large the package is, and how long its first import takes."""
+"""Measures the deployment package: its size, and how long its first import takes."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ ADAPTERS = "import function_app, ingest_core.storage.azure, ingest_core.source.c
 
 
 def measure(plan: Plan, folder: Path) -> Section:
-    """Build it, weigh it, import it."""
+    """Build the package, measure its size, and import it."""
     package = build(folder / "package", folder)
     files = [path for path in package.rglob("*") if path.is_file()]
     own = [path for path in files if package / SITE_PACKAGES not in path.parents]
@@ -57,7 +57,7 @@ def _import_milliseconds(package: Path) -> float:
         f"began = perf_counter(); {ADAPTERS}; print(perf_counter() - began)"
     )
     env = {**environment(package), "AzureWebJobsStorage": "UseDevelopmentStorage=true"}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # or nothing would ever be compiled
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, the later imports would not find compiled files
     command = [sys.executable, "-S", "-P", "-c", code]
-    found = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=True)
-    return float(found.stdout) * 1000
+    done = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=True)
+    return float(done.stdout) * 1000

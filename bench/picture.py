@@ -1,4 +1,4 @@
-"""Charts as bars: in the terminal with block characters, and as an SVG file written by hand."""
+"""Draws charts with bars: in the terminal with block characters, and as an SVG file."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,15 @@ LINE, LABEL, WIDTH, NUMBER = 16, 250, 420, 150
 
 def share(bar: Bar, chart: Chart) -> float:
     """How long a bar is, from just above 0 to 1, on the logarithmic axis of its chart."""
+    if bar.value <= 0:
+        return 0.0
     logs = [math.log10(each.value) for each in chart.bars if each.value > 0]
     low, high = math.floor(min(logs)), max(logs)
-    return max(0.005, (math.log10(bar.value) - low) / (high - low or 1)) if bar.value > 0 else 0.0
+    return max(0.005, (math.log10(bar.value) - low) / (high - low or 1))
 
 
 def as_text(chart: Chart) -> str:
-    """Bars for a terminal."""
+    """Draw the chart for a terminal."""
     names = [f"{bar.group} {bar.kind}" for bar in chart.bars]
     width = max(map(len, names))
     lines = [f"{chart.title} ({chart.unit}, logarithmic)"]
@@ -31,7 +33,7 @@ def as_text(chart: Chart) -> str:
 
 
 def as_svg(charts: Sequence[Chart]) -> str:
-    """All charts below each other, readable on light and on dark."""
+    """Draw all charts below each other. The picture has its own background, for light and dark pages."""
     parts: list[str] = []
     top = LINE
     for chart in charts:

@@ -8,9 +8,9 @@ SIZES = (3, 300, 3_000, 30_000, 99_999)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Counts of repetitions, and how much history is made.
+    """The numbers of repetitions, and how much history is made.
 
-    `plain_sizes` are what the plain design is measured at: 99 999 IDs would keep it busy for minutes.
+    The plain design is measured only at `plain_sizes`, because 99 999 IDs would take it minutes.
     """
 
     name: str

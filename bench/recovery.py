@@ -1,4 +1,4 @@
-"""What upkeep costs with many ingestions open and many ended, and how long it holds up Azurite and with it a slot."""
+"""Measures upkeep with many open and many ended ingestions, and how long Azurite answers no other client meanwhile."""
 
 import asyncio
 import time
@@ -18,19 +18,19 @@ METHOD = """\
 Every ten minutes upkeep reads the backlog, the fronts of the lanes, and some ingestions in turn: here with {open} open
 ingestions beside {ended} ended ones. In each process's first run it also looks through the table `ingestions` for what
 an earlier version has left open: here through {rows} batch rows. Meanwhile another client of the same Azurite reads one
-row every few milliseconds: its longest read is how long Azurite answered nobody. Azurite also writes its whole table to
-disk within five seconds of a change, at once and for all clients; its longest pause in ten seconds with a change is
-shown beside."""
+row every few milliseconds: its longest read shows how long Azurite answered no client. Azurite also writes its whole
+table to disk within five seconds of a change, and answers no client meanwhile; the longest pause in ten seconds with a
+change is shown beside."""
 
 SAVES_WITHIN_SECONDS = 5
-"""Azurite saves what has changed this often."""
+"""Azurite saves changes this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """Milliseconds: of upkeep, of the scans, and of point reads before, during them, and while Azurite saves its table.
+class Measured:
+    """Milliseconds of upkeep, of the scans, and of point reads: before the scans, during them, and while Azurite saves.
 
-    `calls` are the storage calls of each upkeep.
+    `calls` are the storage calls of each run of upkeep.
     """
 
     upkeep: list[float]
@@ -42,14 +42,15 @@ class Found:
 
 
 async def measure(plan: Plan, bench: Bench) -> Section:
-    """Fill the tables, then look through them."""
+    """Fill the tables, then measure upkeep and scans."""
     service, upkeep = bench.service, bench.service.parts.upkeep
-    have = plan.finished  # each of them has a batch row
+    batch_rows_present = plan.finished  # each ended ingestion has one
     await many(plan.waiting, lambda: bench.accept(3, Priority.LOW))
-    await many(max(0, plan.batch_rows - have) // ROWS_AT_ONCE, lambda: add_batch_rows(service.storage))
-    saves = plan.name != "quick"  # they take their time
-    await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if saves else 0)  # until Azurite has written all of it down
-    await upkeep.run()  # the first one scans
+    transactions = max(0, plan.batch_rows - batch_rows_present) // ROWS_AT_ONCE
+    await many(transactions, lambda: add_batch_rows(service.storage))
+    waits_for_saves = plan.name != "quick"  # saving takes seconds
+    await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if waits_for_saves else 0)  # until Azurite has saved all rows
+    await upkeep.run()  # only the first run scans
     taken, calls = [], []
     for _ in range(plan.rounds):
         before = bench.counted.count
@@ -61,16 +62,16 @@ async def measure(plan: Plan, bench: Bench) -> Section:
         scans = [await _timed(lambda: _scan(service)) for _ in range(plan.rounds)]
     async with _probed(service) as saving:
         await add_batch_rows(service.storage)
-        await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if saves else 0)
-    if not saves:
+        await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if waits_for_saves else 0)
+    if not waits_for_saves:
         saving.clear()
-    found = Found(upkeep=taken, calls=calls, scans=scans, calm=calm, scanning=scanning, saving=saving)
-    return _section(plan, found)
+    measured = Measured(upkeep=taken, calls=calls, scans=scans, calm=calm, scanning=scanning, saving=saving)
+    return _section(plan, measured)
 
 
 async def _scan(service: Service) -> None:
-    async for one in service.parts.stores.ingestions.open_in_first_format():
-        raise AssertionError(f"all of them are of this version, but {one}")
+    async for old in service.parts.stores.ingestions.open_in_first_format():
+        raise AssertionError(f"an ingestion of an earlier version: {old}")
 
 
 async def _timed(work: Callable[[], Awaitable[object]]) -> float:
@@ -81,7 +82,7 @@ async def _timed(work: Callable[[], Awaitable[object]]) -> float:
 
 @asynccontextmanager
 async def _probed(service: Service) -> AsyncIterator[list[float]]:
-    """Milliseconds of point reads, one after the other, as long as the block runs."""
+    """Read a row repeatedly while the block runs; the list gets the milliseconds of each read."""
     taken: list[float] = []
     done = asyncio.Event()
 
@@ -98,33 +99,33 @@ async def _probed(service: Service) -> AsyncIterator[list[float]]:
     await probing
 
 
-def _section(plan: Plan, found: Found) -> Section:
-    beside = f"a point read {spread(found.calm).text()}, at most {number(max(found.calm))}"
+def _section(plan: Plan, measured: Measured) -> Section:
+    beside = f"a point read {spread(measured.calm).text()}, at most {number(max(measured.calm))}"
     rows = [
         Row(
             headline=True,
             what=f"upkeep, {plan.waiting} open, {plan.finished} ended",
-            measured=spread(found.upkeep).text("ms"),
-            beside=f"{number(max(found.calls))} storage calls",
+            measured=spread(measured.upkeep).text("ms"),
+            beside=f"{number(max(measured.calls))} storage calls",
         ),
-        Row(what=f"scan of {plan.batch_rows} batch rows", measured=spread(found.scans).text("ms")),
+        Row(what=f"scan of {plan.batch_rows} batch rows", measured=spread(measured.scans).text("ms")),
         Row(
             what="longest point read during the scans",
-            measured=f"{number(max(found.scanning))} ms",
+            measured=f"{number(max(measured.scanning))} ms",
             beside=beside,
             limit="a slot's preparation begins up to 0.4 s before it is due, so a scan shorter than that delays no "
             "slot; one that is longer than the start budget of 1 s would cost one.",
         ),
     ]
-    if found.saving:
+    if measured.saving:
         rows.append(
             Row(
                 what="longest point read while Azurite saves the table",
-                measured=f"{number(max(found.saving))} ms",
+                measured=f"{number(max(measured.saving))} ms",
                 beside=beside,
-                limit="Azurite's own: it turns all rows into JSON on its only thread, whoever wrote them. It grows "
-                "with the history and can delay a slot by as much; beyond the start budget of 1 s, the slot is lost "
-                "(the limit holds all the same).",
+                limit="Azurite writes all rows as JSON on its only thread. The pause grows with the history and can "
+                "delay a slot by as much. If it is longer than the start budget of 1 s, the slot stays unused, and "
+                "the rate limit is still kept.",
             )
         )
     return Section(

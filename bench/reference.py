@@ -1,4 +1,4 @@
-"""The in-memory reference: FastAPI, a priority queue, a UUID per batch, a dictionary; a restart loses it all."""
+"""The in-memory reference: FastAPI, a priority queue, a UUID per batch, a dictionary. A restart loses all data."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ serial = itertools.count()
 
 
 class Body(BaseModel):
-    """A request."""
+    """The body of a POST."""
 
     ids: Annotated[list[Annotated[int, Field(ge=1, le=1_000_000_007)]], Field(min_length=1, max_length=100_000)]
     priority: Literal["HIGH", "MEDIUM", "LOW"]
@@ -74,5 +74,5 @@ async def status(ingestion_id: str) -> dict[str, Any]:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """Say that it runs."""
+    """Answer that the server runs."""
     return {"status": "ok"}

@@ -1,18 +1,18 @@
-"""What was measured, as one table: for the terminal in columns, for RESULTS.md in Markdown."""
+"""Writes the measurements as one table: in columns for the terminal, in Markdown for RESULTS.md."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 HEADER = ("what", "measured", "beside it", "goal", "")
 PROFILED = "2026-11-23"
-"""When the profiles were made that the rows' `limit` tells of; a run measures the figures only."""
+"""The date of the profiles from which the rows' `limit` was written. A run measures only the figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure. `reached` is None without a goal; `limit` says what limits the figure, as profiles have shown.
+    """One figure. `reached` is None without a goal. `limit` says what limits the figure, according to profiles.
 
-    `headline` is for the few figures that somebody in a hurry reads.
+    `headline` marks the few figures that come first on the page.
     """
 
     what: str
@@ -25,17 +25,17 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One word."""
+        """Whether the goal was reached, in one word; empty without a goal."""
         return {True: "reached", False: "MISSED", None: ""}[self.reached]
 
     def cells(self) -> tuple[str, ...]:
-        """As in `HEADER`."""
+        """The cells of the row, in the order of `HEADER`."""
         return (self.what, self.measured, self.beside, self.goal, self.verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One bar of the picture; `group` names what is measured, `kind` who did it."""
+    """One bar of the picture. `group` names what is measured, `kind` what was compared."""
 
     group: str
     kind: str
@@ -45,7 +45,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Bars on one logarithmic axis; their kinds have one colour each."""
+    """Bars on one logarithmic axis. Each kind has its own colour."""
 
     title: str
     unit: str
@@ -54,7 +54,7 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What one measurement found, and how."""
+    """The results of one measurement, and its method."""
 
     title: str
     method: str
@@ -63,7 +63,7 @@ class Section:
 
 
 def as_text(sections: Sequence[Section]) -> str:
-    """One table in columns, a line for each section's title."""
+    """Write all sections as one table in columns, with a line for each section's title."""
     lines = [row.cells() for section in sections for row in section.rows]
     widths = [max(len(cells[column]) for cells in [HEADER, *lines]) for column in range(len(HEADER))]
 
@@ -77,27 +77,27 @@ def as_text(sections: Sequence[Section]) -> str:
 
 
 def as_markdown(section: Section) -> str:
-    """One section of RESULTS.md: how, what, and what limits it."""
+    """Write a section of RESULTS.md: the method, the table, and what limits the figures."""
     rows = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in section.rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    found = "\n".join(f"- {_few(names)}: {limit}" for limit, names in _by_limit(section.rows).items())
-    limits = f"\nWhat limits it, by profiles of {PROFILED}:\n\n{found}\n" if found else ""
+    reasons = "\n".join(f"- {_few(names)}: {limit}" for limit, names in _by_limit(section.rows).items())
+    limits = f"\nWhat limits it, by profiles of {PROFILED}:\n\n{reasons}\n" if reasons else ""
     return f"## {section.title}\n\n{section.method}\n\n{table}\n{limits}"
 
 
 def headlines(sections: Iterable[Section]) -> str:
-    """The figures to read first, a line each."""
+    """Write the figures to read first, one line each."""
     rows = [row for section in sections for row in section.rows if row.headline]
     return "\n".join(f"- {row.what}: **{row.measured}**{row.beside and f' ({row.beside})'}" for row in rows)
 
 
 def _by_limit(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """The names of the rows that have a limit, by it."""
-    found: dict[str, list[str]] = {}
+    """Group the names of the rows that have a limit by that limit."""
+    names: dict[str, list[str]] = {}
     for row in rows:
         if row.limit:
-            found.setdefault(row.limit, []).append(row.what)
-    return found
+            names.setdefault(row.limit, []).append(row.what)
+    return names
 
 
 def _few(names: Sequence[str]) -> str:
@@ -105,10 +105,11 @@ def _few(names: Sequence[str]) -> str:
 
 
 def verdicts(sections: Sequence[Section]) -> str:
-    """How many goals were reached, and the names of the others; of those with the same limit, the first one's."""
+    """Say how many goals were reached, and name those that were missed. Rows with the same limit share one name."""
     rows = [row for section in sections for row in section.rows if row.reached is not None]
     missed = [row for row in rows if not row.reached]
     names = [row.what for row in missed if not row.limit] + [_few(names) for names in _by_limit(missed).values()]
-    return f"{len(rows) - len(missed)} of {len(rows)} goals reached" + (
-        f". Missed: {'; '.join(names)}" if names else ""
-    )
+    text = f"{len(rows) - len(missed)} of {len(rows)} goals reached"
+    if names:
+        text += f". Missed: {'; '.join(names)}"
+    return text

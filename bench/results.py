@@ -1,4 +1,4 @@
-"""RESULTS.md: what one run measured, with its method, date and versions, and a picture."""
+"""Writes RESULTS.md: the results of one run with their methods, the date, the versions, and a picture."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Hosts measured: {hosts}. Versions: {versions}."""
 
 
 def busy() -> float:
-    """How many processes want a processor at this time (the load average of a minute), where the system tells."""
+    """The load average of the last minute: how many processes want a processor. 0 if the system does not tell."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
@@ -56,7 +56,7 @@ def write(plan: Plan, kinds: Sequence[str], sections: Sequence[Section], *, seco
 
 
 def versions() -> list[str]:
-    """What ran, by name and version."""
+    """The names and versions of the programs and packages that were measured."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     azurite = json.loads((ROOT / "node_modules" / "azurite" / "package.json").read_text(encoding="utf-8"))["version"]
     found = [f"Python {platform.python_version()}", f"Node {node.removeprefix('v')}", f"Azurite {azurite}"]

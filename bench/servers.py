@@ -1,4 +1,4 @@
-"""What is measured, as processes on loopback: Functions hosts and the in-memory reference, on free ports."""
+"""Starts what is measured as processes on free loopback ports: Functions hosts and the in-memory reference."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ EMPTY = ROOT / "bench" / "empty_app"
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A running one; `ready_seconds` is from its start to its first answer."""
+    """A running server. `ready_seconds` is the time from its start to its first answer."""
 
     url: str
     pid: int
@@ -40,8 +40,8 @@ def host(kind: str, app: Path, folder: Path, **settings: str) -> Iterator[Server
         command = [shutil.which("func") or "func", "start", "--port", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
-    with _server(command, port, folder, cwd=ROOT if kind == "emulator" else app, env=env) as one:
-        yield one
+    with _server(command, port, folder, cwd=ROOT if kind == "emulator" else app, env=env) as server:
+        yield server
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def memory_reference(folder: Path) -> Iterator[Server]:
     """FastAPI and a priority queue in memory, under uvicorn."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "uvicorn", "bench.reference:app", "--port", str(port)]
-    with _server(command, port, folder, cwd=ROOT, env={}) as one:
-        yield one
+    with _server(command, port, folder, cwd=ROOT, env={}) as server:
+        yield server
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _server(command: Sequence[str], port: int, folder: Path, *, cwd: Path, env: 
 
 
 def answers(port: int) -> bool:
-    """Whether `GET /health` finds its function."""
+    """Whether `GET /health` is answered with 200."""
     try:
         return call(port, "GET", "/health", timeout=5).status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
@@ -75,10 +75,10 @@ def answers(port: int) -> bool:
 
 
 def megabytes(pid: int) -> float:
-    """Resident memory of a process and of all that it has started."""
-    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True)
-    processes = [tuple(map(int, line.split())) for line in found.stdout.splitlines()]
+    """Resident memory of a process and of all processes that it has started."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True)
+    processes = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
     family = {pid}
     while more := {child for child, parent, _ in processes if parent in family and child not in family}:
         family |= more
-    return sum(kilobytes for one, _, kilobytes in processes if one in family) / 1024
+    return sum(kilobytes for process, _, kilobytes in processes if process in family) / 1024

@@ -1,4 +1,4 @@
-"""The service in this process: its parts on a real Azurite, with a clock that skips short sleeps."""
+"""Runs the service in this process, on a real Azurite, with a clock that skips short sleeps."""
 
 import asyncio
 import time
@@ -14,32 +14,32 @@ from ingest_core.storage.azure import AzureStorage
 from ingest_core.storage.transport import Connect, connect
 
 INTERVAL = 0.1
-"""The shortest that the settings allow."""
+"""The shortest interval that the settings allow."""
 
 
 class SkippingClock:
-    """This machine's clock, but sleeping for less than a second takes no time: the clock is put forward instead.
+    """This machine's clock. A sleep of less than a second takes no time: it only moves the clock forward.
 
-    So nobody waits for a slot. Longer sleeps wait for something that happens meanwhile, so they are slept.
+    So waiting for a slot takes no time. Longer sleeps are real, because they wait for something to happen meanwhile.
     """
 
     def __init__(self) -> None:
         self._skipped = 0.0
 
     def monotonic(self) -> float:
-        """Seconds, those skipped included."""
+        """Seconds, including the skipped ones."""
         return time.monotonic() + self._skipped
 
     def now(self) -> datetime:
-        """The wall clock, put forward as well."""
+        """The wall clock, moved forward by the skipped seconds."""
         return datetime.now(UTC) + timedelta(seconds=self._skipped)
 
     def skip(self, seconds: float) -> None:
-        """Put the clock forward."""
+        """Move the clock forward."""
         self._skipped += max(0.0, seconds)
 
     async def sleep(self, seconds: float) -> None:
-        """Let others run, and put the clock forward; a second or more is slept."""
+        """Let other tasks run and move the clock forward. Sleep for real if it is a second or more."""
         if seconds >= 1:
             await asyncio.sleep(seconds)
             return
@@ -48,7 +48,7 @@ class SkippingClock:
 
 
 class PromptSource(SimulatedSource):
-    """An API that answers at once, and tells `on_start` of every batch that reaches it."""
+    """An API that answers at once, and calls `on_start` for every batch that it gets."""
 
     def __init__(self, clock: SkippingClock) -> None:
         super().__init__(clock=clock, delay_seconds=0)
@@ -62,7 +62,7 @@ class PromptSource(SimulatedSource):
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The parts of the service, and those of them that are measured, by their own types."""
+    """The parts of the service, and the adapters with their own types."""
 
     parts: Parts
     storage: AzureStorage
@@ -71,7 +71,7 @@ class Service:
 
 
 def service_on(connection_string: str, *, transport: Connect = connect) -> Service:
-    """The service wired to an Azurite."""
+    """Wire the service to an Azurite."""
     clock = SkippingClock()
     storage = AzureStorage(connection_string, transport=transport)
     settings = read_settings({"AzureWebJobsStorage": connection_string, "INGEST_INTERVAL_SECONDS": str(INTERVAL)})

@@ -1,4 +1,4 @@
-"""How exactly batches start, and how many slots a slow API costs: the gaps between starts."""
+"""Measures the gaps between starts: how exact they are, and how many slots stay unused with a slow API."""
 
 import asyncio
 import json
@@ -29,10 +29,10 @@ INTERVALS = (1.0, 0.2)
 """In seconds."""
 
 SHARE_USED = 0.995
-"""The share of slots that is to be used: at 0.2 s, a start may be a millisecond late in the mean."""
+"""The goal for the share of slots that are used. At 0.2 s, starts may be a millisecond late on average."""
 
 API_INTERVALS = (0.05, 1, 3)
-"""For how many intervals the API keeps a batch waiting."""
+"""After how many intervals the API answers."""
 
 EDGES_MS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
@@ -45,7 +45,7 @@ class Case:
     api_intervals: float
 
     def __str__(self) -> str:
-        """What a row says of it."""
+        """The text for a row of the table."""
         return f"interval {self.interval:g} s, API {self.api_intervals:g} intervals"
 
 
@@ -61,7 +61,7 @@ class Starts:
 
 
 class Api:
-    """An external API that answers after some seconds, and notes when each batch first knocks."""
+    """An external API that answers after some seconds, and records the first connection of each batch."""
 
     def __init__(self, seconds: float) -> None:
         self.arrivals: dict[int, float] = {}
@@ -71,8 +71,8 @@ class Api:
         """Answer one request and close."""
         now = time.perf_counter()
         request = await reader.readuntil(b"\r\n\r\n")
-        found = re.match(rb"GET /items/(\d+) ", request)
-        item_id = int(found[1]) if found else 0
+        path = re.match(rb"GET /items/(\d+) ", request)
+        item_id = int(path[1]) if path else 0
         self.arrivals.setdefault((item_id - 1) // 3, now)
         await asyncio.sleep(self._seconds)
         body = json.dumps({"id": item_id}).encode()
@@ -91,12 +91,12 @@ async def _api(seconds: float) -> AsyncIterator[tuple[Api, int]]:
 
 
 def measure(plan: Plan, kind: str, folder: Path) -> Section:
-    """Slots on one kind of host, case by case."""
+    """Measure all cases on one kind of host."""
     return section(kind, {case: asyncio.run(starts(plan, kind, folder, case)) for case in CASES})
 
 
 async def starts(plan: Plan, kind: str, folder: Path, case: Case) -> Starts:
-    """Run so many batches, and collect when they started."""
+    """Run the batches of a case, and collect when they started."""
     with azurite(folder / f"slots-{kind}-{case.interval:g}-{case.api_intervals:g}") as storage:
         async with _api(case.interval * case.api_intervals) as (api, port):
             settings = {
@@ -124,15 +124,15 @@ def _run(port: int, batches: int, interval: float) -> list[float]:
     return sorted(datetime.fromisoformat(record["triggered_at"]).timestamp() for record in records)
 
 
-def section(kind: str, found: Mapping[Case, Starts]) -> Section:
-    """All of it, as rows and charts."""
-    rows = [row for case, starts in found.items() for row in _rows(kind, case, starts)]
+def section(kind: str, starts_by_case: Mapping[Case, Starts]) -> Section:
+    """Return the rows and the charts about slots."""
+    rows = [row for case, starts in starts_by_case.items() for row in _rows(kind, case, starts)]
     charts = [
         Chart(title=f"Gaps between starts, {case}, {kind}", unit="count", bars=_histogram(case, starts))
-        for case, starts in found.items()
+        for case, starts in starts_by_case.items()
         if case.api_intervals == max(API_INTERVALS)
     ]
-    count = min(len(_gaps(starts.recorded)) for starts in found.values())
+    count = min(len(_gaps(starts.recorded)) for starts in starts_by_case.values())
     return Section(title=f"Slots ({kind})", method=METHOD.format(count=count), rows=rows, charts=charts)
 
 

@@ -1,4 +1,4 @@
-"""How long it takes until something answers: the import of the app, and `dev.py start`."""
+"""Measures the start: the import of the app, and `dev.py start` until its first answer."""
 
 import os
 import shutil
@@ -30,16 +30,16 @@ NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "out", "__pycache__")
 
 
 def measure(plan: Plan, kinds: list[str], folder: Path) -> Section:
-    """Both measurements."""
-    found: dict[str, list[float]] = {PACKAGES: [], APP: [], APP_AND_ADAPTERS: []}
-    for statement in found:
+    """Measure imports and `dev.py start`."""
+    times: dict[str, list[float]] = {PACKAGES: [], APP: [], APP_AND_ADAPTERS: []}
+    for statement in times:
         _import_milliseconds(statement)  # compiles
     for _ in range(plan.imports):
-        for statement, taken in found.items():
+        for statement, taken in times.items():
             taken.append(_import_milliseconds(statement))
     rows = [
-        _import_row("import function_app", found[APP], found[PACKAGES], goal=1.15),
-        _import_row("import function_app with its adapters", found[APP_AND_ADAPTERS], found[PACKAGES]),
+        _import_row("import function_app", times[APP], times[PACKAGES], goal=1.15),
+        _import_row("import function_app with its adapters", times[APP_AND_ADAPTERS], times[PACKAGES]),
         *(_start_row(plan, kind, folder) for kind in kinds),
     ]
     return Section(title="Start", method=METHOD, rows=rows)
@@ -48,8 +48,8 @@ def measure(plan: Plan, kinds: list[str], folder: Path) -> Section:
 def _import_milliseconds(statement: str) -> float:
     code = f"from time import perf_counter; began = perf_counter(); {statement}; print(perf_counter() - began)"
     env = {**os.environ, "AzureWebJobsStorage": "UseDevelopmentStorage=true"}
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    return float(found.stdout) * 1000
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return float(done.stdout) * 1000
 
 
 def _import_row(what: str, ours: list[float], packages: list[float], *, goal: float | None = None) -> Row:

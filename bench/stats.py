@@ -1,4 +1,4 @@
-"""Medians with their spread: a shared machine is noisy, and a mean would carry its worst moments."""
+"""Medians and their spread. On a shared machine, a mean would depend on a few bad moments."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Spread:
     high: float
 
     def text(self, unit: str = "") -> str:
-        """Such as `8.1 (7.9-8.4) ms`."""
+        """A text such as `8.1 (7.9-8.4) ms`."""
         return f"{number(self.middle)} ({number(self.low)}-{number(self.high)}){unit and ' '}{unit}"
 
 
@@ -28,18 +28,20 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """How many times as much, round by round: what slows the machine in one round is in both of its numbers."""
-    return spread(one / other for one, other in zip(above, below, strict=True))
+    """The ratios round by round. If the machine is slow in a round, both of its numbers grow, but not their ratio."""
+    return spread(numerator / denominator for numerator, denominator in zip(above, below, strict=True))
 
 
 def extrapolated(small: tuple[float, float], large: tuple[float, float], size: float) -> float:
-    """The straight line through two points `(size, value)`, at another size."""
+    """The value at `size` on the straight line through two points `(size, value)`."""
     slope = (large[1] - small[1]) / (large[0] - small[0])
     return large[1] + slope * (size - large[0])
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands apart."""
+    """Write a number with about three significant digits and with blanks between thousands."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.{0 if value == int(value) else 1 if abs(value) >= 10 else 2}f}"
+    if value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""What it costs to show an ingestion: beside encoding the same answer, and over HTTP beside the other designs."""
+"""Measures the status: in comparison with encoding the same answer, and over HTTP with the other designs."""
 
 import json
 import time
@@ -34,11 +34,11 @@ POINT_READ = (
     "the one point read, of 1 to 1.5 ms by itself, which encoding a short answer in 0.01 to 0.9 ms cannot hide; "
     "without it (view alone) a status of 300 IDs and more takes less than encoding it."
 )
-"""What the time goes to below the size `LARGE`."""
+"""What takes the time for lists that are smaller than `LARGE`."""
 
 
 class Sample:
-    """Milliseconds of the handler, of the view alone, and of encoding, by turns."""
+    """Milliseconds of the handler, of the view alone, and of encoding, measured in turn."""
 
     def __init__(self) -> None:
         self.handler: list[float] = []
@@ -47,7 +47,7 @@ class Sample:
 
 
 def ingestion(size: int, state: str) -> Ingestion:
-    """An ingestion of so many IDs in one of the three states."""
+    """Make an ingestion of `size` IDs in one of the three states."""
     whole = Ingestion(
         ingestion_id=uuid4(),
         priority=Priority.LOW,
@@ -68,7 +68,7 @@ def ingestion(size: int, state: str) -> Ingestion:
 
 
 async def measure_function(plan: Plan, folder: Path) -> tuple[dict[tuple[str, int], Sample], int]:
-    """Samples by state and size, and the most storage calls that one answer took."""
+    """Return the samples by state and size, and the greatest number of storage calls for one answer."""
     counted = Calls()
     samples = {}
     most = 0
@@ -76,26 +76,26 @@ async def measure_function(plan: Plan, folder: Path) -> tuple[dict[tuple[str, in
         service = service_on(storage.connection_string, transport=counted.transport)
         for state in ("start", "half-way", "finished"):
             for size in SIZES:
-                one = ingestion(size, state)
-                await service.parts.stores.ingestions.insert(one, ids_of(size))
+                shown = ingestion(size, state)
+                await service.parts.stores.ingestions.insert(shown, ids_of(size))
                 before = counted.count
-                samples[state, size] = await _sample(service.parts, one, plan.rounds)
+                samples[state, size] = await _sample(service.parts, shown, plan.rounds)
                 most = max(most, (counted.count - before) // (plan.rounds + 1))
         await service.storage.close()
     return samples, most
 
 
-async def _sample(parts: Parts, one: Ingestion, rounds: int) -> Sample:
+async def _sample(parts: Parts, shown: Ingestion, rounds: int) -> Sample:
     sample = Sample()
-    ids = ids_of(one.id_count)
-    request = api.Request(path={"ingestion_id": str(one.ingestion_id)})
+    ids = ids_of(shown.id_count)
+    request = api.Request(path={"ingestion_id": str(shown.ingestion_id)})
     answer = await api.status(parts.context, request)  # warms up
     objects = json.loads(answer.body)
     for _ in range(rounds):
         began = time.perf_counter()
         await api.status(parts.context, request)
         sample.handler.append((time.perf_counter() - began) * 1000)
-        sample.view.append(_timed(lambda: views.status_text(one, ids)))
+        sample.view.append(_timed(lambda: views.status_text(shown, ids)))
         sample.encode.append(_timed(lambda: json.dumps(objects)))
     return sample
 
@@ -113,12 +113,12 @@ def measure_http(plan: Plan, load: Generator, designs: Designs) -> dict[str, Tim
         for name, url in (("ours", designs.ours), ("plain", designs.plain), ("memory", designs.memory))
         for size in (plan.plain_sizes if name == "plain" else SIZES)
     }
-    found: dict[str, Times] = {"ours": {}, "plain": {}, "memory": {}}
+    times: dict[str, Times] = {"ours": {}, "plain": {}, "memory": {}}
     for _ in range(plan.rounds):
         for (name, size), url in targets.items():
             taken = load.get(url, count=1 if size > 3_000 else 3).milliseconds
-            found[name].setdefault(size, []).append(spread(taken).middle)
-    return found
+            times[name].setdefault(size, []).append(spread(taken).middle)
+    return times
 
 
 def _posted(load: Generator, url: str, size: int) -> str:
@@ -127,7 +127,7 @@ def _posted(load: Generator, url: str, size: int) -> str:
 
 
 def section(plan: Plan, http: dict[str, Times], samples: dict[tuple[str, int], Sample], most_calls: int) -> Section:
-    """All of it, as rows and a chart."""
+    """Return the rows and the chart about the status."""
     calls = Row(
         what="storage calls of one status", measured=str(most_calls), goal="1 at every size", reached=most_calls == 1
     )

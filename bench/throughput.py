@@ -1,4 +1,4 @@
-"""How many requests per second, beside a function that does nothing and beside the storage calls alone; and memory."""
+"""Measures memory, and requests per second in comparison with an empty function and with the storage calls alone."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ Rates = dict[tuple[str, str, int], list[float]]
 
 
 def measure(plan: Plan, kind: str, load: Generator, folder: Path) -> Section:
-    """Rates and memory on one kind of host."""
+    """Measure rates and memory on one kind of host."""
     with ExitStack() as running:
         mine, others = (running.enter_context(azurite(folder / f"rate-{kind}-{name}")) for name in ("ours", "bare"))
         ours = running.enter_context(host(kind, OURS, folder, AzureWebJobsStorage=mine.connection_string)).url
@@ -68,13 +68,13 @@ def _rates(plan: Plan, load: Generator, *, ours: str, empty: str, bare: Azurite)
         ("empty", "GET"): lambda **amount: load.get(f"{empty}{status}", **amount),
         ("bare", "GET"): lambda **amount: load.bare("get", bare.connection_string, **amount),
     }
-    found: Rates = {}
+    rates: Rates = {}
     for _ in range(min(plan.rounds, 3)):
         for count in CONNECTIONS:
             for (name, method), job in jobs.items():
                 rate = job(connections=count, seconds=plan.seconds).per_second
-                found.setdefault((name, method, count), []).append(rate)
-    return found
+                rates.setdefault((name, method, count), []).append(rate)
+    return rates
 
 
 def _connections(count: int) -> str:
@@ -105,9 +105,9 @@ def _memory(plan: Plan, kind: str, load: Generator, folder: Path) -> list[Row]:
         load.post(reference.url, 3, count=5)
         before = {name: megabytes(pid) for name, pid in pids.items()}
         for url in (ours.url, reference.url):
-            left = plan.memory
-            while left > 0:
-                left -= len(load.post(url, 3, priority="LOW", connections=8, count=left).milliseconds)
+            remaining = plan.memory
+            while remaining > 0:
+                remaining -= len(load.post(url, 3, priority="LOW", connections=8, count=remaining).milliseconds)
         return [_memory_row(plan, name, before[name], megabytes(pid)) for name, pid in pids.items()]
 
 

@@ -1,4 +1,4 @@
-"""What a slot and an idle tick cost: storage calls and milliseconds, with and without a history in the storage."""
+"""Measures a slot and an idle tick in storage calls and milliseconds, with and without a history in storage."""
 
 import asyncio
 import time
@@ -30,12 +30,12 @@ ingestions (three rows each)."""
 
 HISTORIES = ("none", "waiting", "finished")
 KINDS = {"idle": 3, "HIGH": 5, "LOW": 7}
-"""What is measured, and the storage calls that each is to take."""
+"""What is measured, and the goal for its storage calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """Milliseconds and the numbers of calls, round by round, by kind."""
+class Measured:
+    """Milliseconds and numbers of calls of each round, by kind."""
 
     milliseconds: Mapping[str, list[float]]
     calls: Mapping[str, list[float]]
@@ -47,61 +47,61 @@ class Bench:
     def __init__(self, storage: Azurite) -> None:
         self.counted = Calls()
         self.service = service_on(storage.connection_string, transport=self.counted.transport)
-        self.found = Found(milliseconds={kind: [] for kind in KINDS}, calls={kind: [] for kind in KINDS})
+        self.measured = Measured(milliseconds={kind: [] for kind in KINDS}, calls={kind: [] for kind in KINDS})
 
     async def accept(self, size: int, priority: Priority) -> None:
         """Accept an ingestion."""
         await self.service.parts.context.service.accept(IngestRequest(ids=ids_of(size), priority=priority))
 
     async def idle(self) -> None:
-        """Note a tick that finds nothing."""
+        """Measure a tick that finds nothing to start."""
         began, before = time.perf_counter(), self.counted.count
         await self.finish()
-        self._note("idle", [(time.perf_counter() - began) * 1000], self.counted.count - before)
+        self._add("idle", [(time.perf_counter() - began) * 1000], self.counted.count - before)
 
     async def slots(self, lane: Priority, count: int) -> None:
-        """Note so many slots of a lane that has batches for two more starts: one warms up, one ends the last slot."""
+        """Measure `count` slots of a lane. It needs two more batches: one to warm up, and one to end the last slot."""
         starts = await self.start(count + 2)
         taken = [(later[0] - earlier[0]) * 1000 for earlier, later in pairwise(starts[1:])]
-        self._note(lane.value, taken, (starts[-1][1] - starts[1][1]) / count)
+        self._add(lane.value, taken, (starts[-1][1] - starts[1][1]) / count)
 
     async def start(self, count: int) -> list[tuple[float, int]]:
-        """Start so many batches in one tick: the moment of each start, and the calls until then."""
+        """Start `count` batches in one tick; return the moment of each start, and the number of calls until then."""
         starts: list[tuple[float, int]] = []
 
-        def note() -> None:
+        def record() -> None:
             starts.append((time.perf_counter(), self.counted.count))
             if len(starts) == count:
                 self.service.clock.skip(TICK_SECONDS)  # the tick's time is up
 
-        self.service.source.on_start = note
+        self.service.source.on_start = record
         outcome = await self.service.parts.dispatcher.tick()
         assert (outcome, len(starts)) == (Tick.HANDED_OVER, count), (outcome, len(starts))
-        while self.service.parts.dispatcher.running:  # noqa: ASYNC110 # nobody is told when an end is written
+        while self.service.parts.dispatcher.running:  # noqa: ASYNC110 # no event says that all ends are written
             await asyncio.sleep(0.001)
         return starts
 
     async def finish(self) -> None:
-        """Tidy up after the batches that have ended."""
+        """Run a tick that removes the messages of ended ingestions and starts nothing."""
         outcome = await self.service.parts.dispatcher.tick()
         assert outcome is Tick.IDLE, outcome
 
-    def _note(self, kind: str, taken: list[float], calls: float) -> None:
-        self.found.milliseconds[kind].append(spread(taken).middle)
-        self.found.calls[kind].append(calls)
+    def _add(self, kind: str, taken: list[float], calls: float) -> None:
+        self.measured.milliseconds[kind].append(spread(taken).middle)
+        self.measured.calls[kind].append(calls)
 
 
 async def _round(benches: Mapping[str, Bench], ticks: int) -> None:
-    """Some of each kind, the histories taking turns; what is noted is each kind's median."""
-    calm = {name: bench for name, bench in benches.items() if name != "waiting"}
-    for bench in calm.values():
+    """Measure some slots of each lane and an idle tick, with each history in turn."""
+    without_waiting = {name: bench for name, bench in benches.items() if name != "waiting"}
+    for bench in without_waiting.values():
         await bench.idle()
     for lane in (Priority.HIGH, Priority.LOW):
         for name, bench in benches.items():
-            if name in calm or lane is Priority.HIGH:
+            if name in without_waiting or lane is Priority.HIGH:
                 await bench.accept(3 * (ticks + 2), lane)
             await bench.slots(lane, ticks)
-            if name in calm:
+            if name in without_waiting:
                 await bench.finish()
 
 
@@ -116,29 +116,29 @@ async def _benches(folder: Path) -> AsyncIterator[dict[str, Bench]]:
 
 async def measure(
     plan: Plan, folder: Path, then: Callable[[Bench], Awaitable[Section]]
-) -> tuple[dict[str, Found], Section]:
-    """Ticks on all histories; then something else on the Azurite with the ended ingestions."""
+) -> tuple[dict[str, Measured], Section]:
+    """Measure ticks with all histories, then call `then` with the Azurite that has the ended ingestions."""
     async with _benches(folder) as benches:
         size = waiting_size(plan)
         await many(plan.waiting, lambda: benches["waiting"].accept(size, Priority.LOW))
         await many(plan.finished, lambda: add_finished(benches["finished"].service))
         for name, bench in benches.items():
             await bench.accept(3, Priority.HIGH)
-            await bench.start(1)  # owns the gate from now on
+            await bench.start(1)  # from now on, it is the gate's owner
             if name != "waiting":
                 await bench.finish()
         for _ in range(plan.rounds):
             await _round(benches, plan.ticks)
-        return {name: bench.found for name, bench in benches.items()}, await then(benches["finished"])
+        return {name: bench.measured for name, bench in benches.items()}, await then(benches["finished"])
 
 
 def waiting_size(plan: Plan) -> int:
-    """So many IDs that the first of those that wait does not finish."""
+    """The number of IDs with which the first waiting ingestion does not finish before the end of the measurement."""
     return 3 * (plan.rounds * (plan.ticks + 2) + 10)
 
 
-def section(plan: Plan, found: Mapping[str, Found]) -> Section:
-    """All of it, as rows and a chart."""
+def section(plan: Plan, found: Mapping[str, Measured]) -> Section:
+    """Return the rows and the chart about ticks. `found` has the measurements with each history."""
     rows = [_calls_row(kind, calls, found) for kind, calls in KINDS.items()]
     rows += [_time_row(kind, found["none"]) for kind in KINDS]
     for history, kinds in (("waiting", ("HIGH", "LOW")), ("finished", ("idle", "HIGH", "LOW"))):
@@ -158,8 +158,8 @@ def _name(kind: str) -> str:
     return "tick, idle" if kind == "idle" else f"slot, {kind}"
 
 
-def _calls_row(kind: str, calls: int, found: Mapping[str, Found]) -> Row:
-    seen = [count for one in found.values() for count in one.calls[kind]]
+def _calls_row(kind: str, calls: int, found: Mapping[str, Measured]) -> Row:
+    seen = [count for measured in found.values() for count in measured.calls[kind]]
     return Row(
         what=f"storage calls, {_name(kind)}",
         measured=f"{number(mean(seen))} (at most {number(max(seen))})",
@@ -168,12 +168,12 @@ def _calls_row(kind: str, calls: int, found: Mapping[str, Found]) -> Row:
     )
 
 
-def _time_row(kind: str, found: Found) -> Row:
-    return Row(headline=kind == "HIGH", what=_name(kind), measured=spread(found.milliseconds[kind]).text("ms"))
+def _time_row(kind: str, measured: Measured) -> Row:
+    return Row(headline=kind == "HIGH", what=_name(kind), measured=spread(measured.milliseconds[kind]).text("ms"))
 
 
-def _history_row(history: str, kind: str, none: Found, found: Found) -> Row:
-    times = ratios(found.milliseconds[kind], none.milliseconds[kind])
+def _history_row(history: str, kind: str, without: Measured, measured: Measured) -> Row:
+    times = ratios(measured.milliseconds[kind], without.milliseconds[kind])
     limit = ""
     if "waiting" in history:
         limit = (
@@ -184,7 +184,7 @@ def _history_row(history: str, kind: str, none: Found, found: Found) -> Row:
         )
     return Row(
         what=f"{_name(kind)}, {history}",
-        measured=spread(found.milliseconds[kind]).text("ms"),
+        measured=spread(measured.milliseconds[kind]).text("ms"),
         beside=f"{times.text()} x without",
         goal="within 1.2 x",
         reached=times.middle <= 1.2,

@@ -30,20 +30,20 @@ class Choice:
     """The host to run, and the reason. `func` is the path of Core Tools, or None for the emulator."""
 
     func: str | None
-    why: str
+    reason: str
 
 
 def choose(wanted: str | None, root: Path) -> Choice:
     """The host that the user asked for, else `func` if a working one is on PATH, else the emulator."""
     if wanted == "emulator":
-        return Choice(func=None, why="emulator (--host emulator)")
+        return Choice(func=None, reason="emulator (--host emulator)")
     func = shutil.which("func")
     version, why_not = ("", "func is not on PATH") if func is None else _version(func, root)
     if func is not None and not why_not:
-        return Choice(func=func, why=f"func {version} ({func})")
+        return Choice(func=func, reason=f"func {version} ({func})")
     if wanted == "func":
         raise Failure(f"{why_not}: install Azure Functions Core Tools, or leave --host out to use the emulator")
-    return Choice(func=None, why=f"emulator ({why_not})")
+    return Choice(func=None, reason=f"emulator ({why_not})")
 
 
 def _version(func: str, root: Path) -> tuple[str, str]:

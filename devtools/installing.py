@@ -43,7 +43,7 @@ def install(
         _follow(process, log, progress)
         output = _text(log)
     if process.returncode:
-        raise Failure(why_not_installed(output, name, root), output=tail(output))
+        raise Failure(failure_message(output, name, root), output=tail(output))
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, progress: Callable[[str], None]) -> None:
@@ -57,7 +57,7 @@ def _follow(process: subprocess.Popen[bytes], log: Path, progress: Callable[[str
         raise
 
 
-def why_not_installed(output: str, name: str, root: Path) -> str:
+def failure_message(output: str, name: str, root: Path) -> str:
     """Say why an installer has failed and what to do, judging by its output."""
     if disk_is_full(output, root):
         return f"{name} failed, the disk is full: free some space, then run this again"

@@ -33,7 +33,7 @@ def ensure_azurite(root: Path, node: str, *, thoroughly: bool = False) -> None:
     """Install Azurite if it is missing or damaged. `thoroughly` also checks that Node can load it."""
     mark = root / "node_modules" / "dev-stamp"
     if stamp.is_fresh(mark, [root / name for name in NODE_PACKAGES]):
-        lost = _lost_package(root) or (_why_no_answer(root, node) if thoroughly else "")
+        lost = _lost_package(root) or (_failure_reason(root, node) if thoroughly else "")
         if not lost:
             return
         say(f"node_modules is damaged ({lost}): Azurite is installed again")
@@ -48,17 +48,17 @@ def install_azurite(root: Path, node: str) -> None:
     mark = root / "node_modules" / "dev-stamp"
     with step("Azurite (npm ci)"), stamp.renewed(mark, [root / name for name in NODE_PACKAGES]):
         install("npm ci", [npm, "ci", "--include=dev", "--no-audit", "--no-fund"], root)
-        why_not = _why_no_answer(root, node)
+        why_not = _failure_reason(root, node)
         if why_not:
             raise Failure(f"npm reported success, but Azurite does not start: {why_not}")
 
 
 def azurite_answers(root: Path, node: str) -> bool:
     """Whether Node can load Azurite."""
-    return not _why_no_answer(root, node)
+    return not _failure_reason(root, node)
 
 
-def _why_no_answer(root: Path, node: str) -> str:
+def _failure_reason(root: Path, node: str) -> str:
     done = run([node, str(root / PROGRAM), "--version"], cwd=root, timeout=60)
     if done.code == 0 and re.search(r"^\d+\.\d+\.\d+", done.stdout, re.MULTILINE):
         return ""

@@ -14,7 +14,7 @@ def listening(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def why_not_free(port: int) -> str:
+def busy_reason(port: int) -> str:
     """The reason why no program can listen on the port, in the system's words; empty if the port is free."""
     if listening(port):  # on macOS, bind succeeds even if another program listens on all addresses
         return "it is in use"
@@ -37,6 +37,6 @@ def free_ports(count: int) -> list[int]:
     free: set[int] = set()
     while len(free) < count:
         port = 15_000 + secrets.randbelow(17_000)
-        if not why_not_free(port):
+        if not busy_reason(port):
             free.add(port)
     return list(free)

@@ -97,7 +97,7 @@ def _port(text: str) -> int:
 
 
 def _require_free(port: int) -> None:
-    why_not = ports.why_not_free(port)
+    why_not = ports.busy_reason(port)
     if why_not:
         (other,) = ports.free_ports(1)
         raise Failure(f"Port {port} cannot be used, {why_not}: choose another, such as dev.py start --port {other}")
@@ -125,7 +125,7 @@ def _serve(
             say(f"Storage: {account.source}")
             keep_open = [lock]
             where = "the account above"
-        say(f"Host: {choice.why}")
+        say(f"Host: {choice.reason}")
         host = Host(choice, workspace, port=port, settings=settings, keep_open=keep_open)
         to_stop.callback(_stop_host, host, interrupts)
         running.append(host)

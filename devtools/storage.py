@@ -55,7 +55,7 @@ def _setting(variables: Mapping[str, str]) -> str:
 
 def choose_ports() -> tuple[int, ...]:
     """The usual ports of blob, queue and table storage, or three others if any of them is taken."""
-    taken = [port for port in USUAL_PORTS if ports.why_not_free(port)]
+    taken = [port for port in USUAL_PORTS if ports.busy_reason(port)]
     if not taken:
         return USUAL_PORTS
     others = tuple(ports.free_ports(3))

@@ -72,7 +72,7 @@ def ensure_environment(root: Path, folder: Path, version: str, base: str) -> Pat
     with step(f"Virtual environment {folder.name} (Python {version})"):
         done = run([base, "-m", "venv", str(folder)], cwd=root)
         if done.code:
-            failure = Failure(_why_no_environment(done.output, version, root), output=tail(done.output))
+            failure = Failure(_failure_message(done.output, version, root), output=tail(done.output))
             shutil.rmtree(folder, ignore_errors=True)
             raise failure
     return python
@@ -92,7 +92,7 @@ def _ensure_pip(root: Path, python: Path, version: str) -> None:
             )
 
 
-def _why_no_environment(output: str, version: str, root: Path) -> str:
+def _failure_message(output: str, version: str, root: Path) -> str:
     if "ensurepip is not" in output or "No module named" in output:
         package = f"python{version}-venv"
         return f"Python {version} has no venv: install it (Debian, Ubuntu: apt install {package}), then run this again"

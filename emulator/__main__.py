@@ -38,7 +38,7 @@ def _listen(port: int) -> socket.socket:
         reason = os.strerror(error.errno or 0)
         raise AppError(f"port {port}: {reason}; free it, or choose another --port") from None
     except OverflowError:
-        raise AppError(f"port {port}: not from 0 to 65535; free it, or choose another --port") from None
+        raise AppError(f"port {port}: not from 0 to 65535; choose another --port") from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without it, each body arrives 40 ms late
     return listening
 

@@ -42,18 +42,18 @@ def _is_file(text: str) -> bool:
 
 
 def _integer(low: int, high: int) -> Constraint:
-    def judge(text: str) -> bool:
+    def allows(text: str) -> bool:
         return re.fullmatch(r"\s*[+-]?[0-9]{1,400}\s*", text) is not None and low <= int(text) <= high
 
-    return judge
+    return allows
 
 
 def _length(low: int, high: float) -> Constraint:
-    def judge(text: str) -> bool:
+    def allows(text: str) -> bool:
         utf16_units = len(text.encode("utf-16-le", "surrogatepass")) // 2  # .NET counts these
         return low <= utf16_units <= high
 
-    return judge
+    return allows
 
 
 def _pattern(pattern: str) -> Constraint:

@@ -142,5 +142,5 @@ def _is_allowed(parameter: Parameter, value: str | None) -> bool:
     """Whether the parameter's constraints allow the value. It is None if neither the path nor the template has one."""
     if value is None:
         # The constraints of an optional parameter are not checked. Otherwise only `nonfile` allows a missing value.
-        return parameter.kind is Kind.OPTIONAL or all(judge is is_no_file for judge in parameter.constraints)
-    return all(judge(value) for judge in parameter.constraints)
+        return parameter.kind is Kind.OPTIONAL or all(allows is is_no_file for allows in parameter.constraints)
+    return all(allows(value) for allows in parameter.constraints)

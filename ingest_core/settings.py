@@ -111,11 +111,11 @@ NAMES = ("INGEST_SCHEDULE", *(str(field.alias) for field in Settings.model_field
 def read_settings(values: Mapping[str, str]) -> Settings:
     """Read the settings; an empty value counts as unset. Raises `InvalidSettings` with every problem."""
     # Each name is looked up, because Windows lists all variables in upper case but finds them in any case.
-    given = {name: text for name in NAMES if (text := values.get(name, "").strip())}
+    set_values = {name: text for name in NAMES if (text := values.get(name, "").strip())}
     problems = []
-    if not is_schedule(given.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
+    if not is_schedule(set_values.get("INGEST_SCHEDULE", DEFAULT_SCHEDULE)):
         problems.append(f"INGEST_SCHEDULE: must be five or six NCRONTAB fields, like {DEFAULT_SCHEDULE}")
-    source, url = given.get("INGEST_SOURCE"), given.get("INGEST_SOURCE_URL")
+    source, url = set_values.get("INGEST_SOURCE"), set_values.get("INGEST_SOURCE_URL")
     if source == HTTP and not url:
         problems.append("INGEST_SOURCE_URL: must be set when INGEST_SOURCE is http")
     if url and not source:  # otherwise people would take simulated items for the API's
@@ -123,7 +123,7 @@ def read_settings(values: Mapping[str, str]) -> Settings:
             "INGEST_SOURCE: must be set when INGEST_SOURCE_URL is set: to http, or to simulated to ignore the URL"
         )
     try:
-        settings = Settings.model_validate(given)
+        settings = Settings.model_validate(set_values)
     except ValidationError as error:
         problems += [_problem(entry) for entry in error.errors(include_url=False)]
     if problems:

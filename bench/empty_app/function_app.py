@@ -1,4 +1,4 @@
-"""Functions that do nothing: what a host costs by itself."""
+"""Functions that do nothing, to measure a host without the service."""
 
 import azure.functions as func
 
@@ -8,7 +8,7 @@ LARGE = b"x" * 3_200_000
 
 @app.route("ingest", methods=["POST"])
 async def ingest(req: func.HttpRequest) -> func.HttpResponse:
-    """Look at the body and forget it."""
+    """Read the body and ignore it."""
     return func.HttpResponse(str(len(req.get_body())), status_code=202)
 
 
@@ -20,11 +20,11 @@ async def status(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("large", methods=["GET"])
 async def large(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 # the host passes it by name
-    """Answer with as many bytes as the status of 99 999 IDs has."""
+    """Answer with as many bytes as the status of a list of 99 999 IDs."""
     return func.HttpResponse(LARGE)
 
 
 @app.route("health", methods=["GET"])
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 # as above
-    """Say that it runs."""
+    """Answer that the app runs."""
     return func.HttpResponse("ok")

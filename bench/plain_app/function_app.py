@@ -1,4 +1,4 @@
-"""The plain design's triggers. It reads requests as the service does, so that only the storage differs."""
+"""The triggers of the plain design. It parses requests as the service does, so that only the storage differs."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from ingest_core.api.problems import Problem
 from ingest_core.storage.connection_string import DEVELOPMENT_STORAGE
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-given = os.environ["AzureWebJobsStorage"]  # noqa: SIM112 # the host's own spelling
-design = PlainDesign(DEVELOPMENT_STORAGE if given == "UseDevelopmentStorage=true" else given)
+setting = os.environ["AzureWebJobsStorage"]  # noqa: SIM112 # the host's own spelling
+design = PlainDesign(DEVELOPMENT_STORAGE if setting == "UseDevelopmentStorage=true" else setting)
 creating = asyncio.Lock()
 created = asyncio.Event()
 
 
 async def ready() -> PlainDesign:
-    """The design, its table and queues created once."""
+    """Return the design, and create its table and queues at the first call."""
     async with creating:
         if not created.is_set():
             await design.create()
@@ -42,19 +42,19 @@ async def ingest(req: func.HttpRequest) -> func.HttpResponse:
 async def status(req: func.HttpRequest) -> func.HttpResponse:
     """Show an ingestion and its batches."""
     try:
-        found = await (await ready()).status(req.route_params["ingestion_id"])
+        shown = await (await ready()).status(req.route_params["ingestion_id"])
     except Unknown:
         return func.HttpResponse(status_code=404)
-    return func.HttpResponse(json.dumps(found), mimetype="application/json")
+    return func.HttpResponse(json.dumps(shown), mimetype="application/json")
 
 
 @app.route("health", methods=["GET"])
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 # the host passes it by name
-    """Say that it runs."""
+    """Answer that the app runs."""
     return func.HttpResponse("ok")
 
 
 @app.timer_trigger(schedule="*/5 * * * * *", arg_name="timer", use_monitor=False)
 async def dispatch(timer: func.TimerRequest) -> None:  # noqa: ARG001 # as above
-    """Work off one batch."""
+    """Process one batch."""
     await (await ready()).dispatch()

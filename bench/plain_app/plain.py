@@ -1,7 +1,7 @@
-"""The plain design: one row and one message for each batch, written as one would write it first, and with care.
+"""The plain design: one row and one message for each batch. It is the first idea that people have, written with care.
 
-Rows go in entity group transactions of 100, messages one by one but sixteen at a time. (That gives up the order of the
-batches: messages sent at once arrive in any order. Sent in order, they would take longer.)
+Rows are written in entity group transactions of 100. Messages are sent sixteen at a time, so they arrive in any order
+and the order of the batches is lost. To send them in order would take longer.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Unknown(Exception):
 
 
 class PlainDesign:
-    """Accept, show, and work off, over one storage account."""
+    """Accepts lists, shows them and processes their batches, with one storage account."""
 
     def __init__(self, connection_string: str, *, transport: Connect = connect) -> None:
         self._tables = TableServiceClient.from_connection_string(connection_string, transport=transport())
@@ -89,7 +89,7 @@ class PlainDesign:
         return {"ingestion_id": ingestion_id, "status": whole, "batches": batches}
 
     async def dispatch(self, *, delay_seconds: float = 0.1) -> bool:
-        """Work off one batch of the highest priority; False if there is none."""
+        """Process one batch of the highest priority; False if there is none."""
         for lane in self._lanes.values():
             message = await lane.receive_message(visibility_timeout=30)
             if message is None:

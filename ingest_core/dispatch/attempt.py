@@ -49,7 +49,7 @@ Outcome = Fetched | Failed | Throttled
 
 
 async def attempt(source: Source, ids: Sequence[int], *, delivered: Delivered, timeout_seconds: float) -> Outcome:
-    """Fetch all IDs that are None in `delivered`. `timeout_seconds` is for all of them together."""
+    """Fetch the IDs whose entry in `delivered` is None. `timeout_seconds` is for all of them together."""
     missing = [place for place, item in enumerate(delivered) if item is None]
     answers = await source.fetch_batch([ids[place] for place in missing], timeout_seconds=timeout_seconds)
     limit = RESULT_BYTES // len(ids)

@@ -163,7 +163,7 @@ class Dispatcher:
                 await self._gate.note()
             return Far(wait)
         if wait > self._lead:
-            # The age of another process's write counts from the moment at which it is seen, so see it soon.
+            # Another process's write counts from the moment at which it is seen, so look for it often.
             await self._clock.sleep(wait - self._lead if view.is_owner else min(GO_ON_SECONDS, wait - self._lead))
             if not view.is_owner:
                 await self._gate.read()

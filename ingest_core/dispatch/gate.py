@@ -75,7 +75,7 @@ class Gate:
         return self._unwritten_throttle
 
     def is_throttled(self) -> bool:
-        """Whether others may take the gate only later than after any take, so that it must be throttled."""
+        """Whether the gate is due later than after any take, so that it must be throttled."""
         return is_throttled(self.view.row, self.age(), interval=self._interval)
 
     def is_paused(self, lane: Priority) -> bool:
@@ -116,7 +116,7 @@ class Gate:
     # Storage calls ----------------------------------------------------------------------------------------------
 
     async def look(self) -> View:
-        """Read the row if needed. The owner reads only while a lane is paused, so that it sees the resume."""
+        """Read the row, unless this process is the owner and no lane is paused. Only a read shows a resume."""
         if self._view is None or not self._view.is_owner or self._view.stored.pauses:
             await self.read()
         return self.view

@@ -110,7 +110,9 @@ class Look:
         age = self._gate.age()
         if not self._running.api.is_down:
             return ingestion.batch_that_may_start(age, running_here=running_here)
-        waiting = [one for one in ingestion.in_flight if one.index not in running_here and one.may_start(age)]
+        waiting = [
+            flight for flight in ingestion.in_flight if flight.index not in running_here and flight.may_start(age)
+        ]
         if ingestion.cancel_requested_at or (ingestion.in_flight and not waiting):
             return None
         if waiting:

@@ -59,8 +59,8 @@ class Recovery:
         fronts = await self._peek()
         unreadable = self._unreadable(rows)
         readable = [suspect_of(row) for row in rows if isinstance(row, OpenIngestion)]
-        lost = {one.key: one for one in readable if one.seems_lost(fronts)}
-        others = [one for one in readable if one.key not in lost]
+        lost = {suspect.key: suspect for suspect in readable if suspect.seems_lost(fronts)}
+        others = [suspect for suspect in readable if suspect.key not in lost]
         without_row = _without_row(fronts, [*unreadable, *readable])
         suspects = [*unreadable, *lost.values()]
         suspects += await self._check([*self._to_check(others, fronts), *without_row], fronts)
@@ -89,11 +89,11 @@ class Recovery:
 
     def _to_check(self, others: Sequence[Suspect], fronts: Fronts) -> Sequence[Suspect]:
         """Choose the ingestions with a message at a front, and the next `CHECKED_PER_RUN` others in turn."""
-        following = [one for one in others if (one.key or "") > self._checked_to][:CHECKED_PER_RUN]
+        following = [suspect for suspect in others if (suspect.key or "") > self._checked_to][:CHECKED_PER_RUN]
         self._checked_to = following[-1].key or "" if len(following) == CHECKED_PER_RUN else ""
-        keys = {one.key for one in following}
+        keys = {suspect.key for suspect in following}
         at_front = ids_at(fronts)
-        return [one for one in others if one.key in keys or one.ingestion_id in at_front]
+        return [suspect for suspect in others if suspect.key in keys or suspect.ingestion_id in at_front]
 
     async def _check(self, candidates: Sequence[Suspect], fronts: Fronts) -> list[Suspect]:
         """The candidates that need a repair, judging by their ingestion rows."""
@@ -209,7 +209,7 @@ class Recovery:
 
 def _without_row(fronts: Fronts, known: Sequence[Suspect]) -> list[Suspect]:
     """The ingestions with a message at a front that are not in the backlog."""
-    missing = ids_at(fronts) - {one.ingestion_id for one in known}
+    missing = ids_at(fronts) - {suspect.ingestion_id for suspect in known}
     return [Suspect(ingestion_id=ingestion_id) for ingestion_id in missing]
 
 

@@ -51,15 +51,15 @@ class Retention:
         self._calls_left = self._calls
         before = self._clock.now() - timedelta(days=self._days)
         deleted = 0
-        async for found in self._history.created_before(before, after=self._continue_after):
+        async for row in self._history.created_before(before, after=self._continue_after):
             if self._calls_left <= 0:
                 return deleted
-            if isinstance(found, ClosedIngestion) and found.ended_at < before:
-                fate = await self._delete(found)
+            if isinstance(row, ClosedIngestion) and row.ended_at < before:
+                fate = await self._delete(row)
                 if fate is Fate.CUT:  # the next slice goes on with this ingestion
                     return deleted
                 deleted += fate is Fate.DELETED
-            self._continue_after = found.row_key if isinstance(found, ClosedIngestion) else found
+            self._continue_after = row.row_key if isinstance(row, ClosedIngestion) else row
         self._continue_after = ""
         return deleted
 

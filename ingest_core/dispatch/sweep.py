@@ -1,7 +1,7 @@
-"""The sweep: after a start, messages that stand for no work are removed from the fronts of the lanes.
+"""The sweep removes messages of ended ingestions, stale messages and foreign messages from the fronts of the lanes.
 
-Only the owner of the gate removes messages, only at a front, and only while its take keeps the others out: a message
-that is received and not deleted would go to the back of its lane.
+Only the owner of the gate removes messages, only at a front, and only while its take keeps others out. Otherwise a
+message that is received and not deleted could go to the back of its lane.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweep:
-    """Removes what a look has found. Every coroutine raises `StorageUnavailable`."""
+    """Removes messages and ends batches that a look has found. Every coroutine raises `StorageUnavailable`."""
 
     def __init__(self, stores: Stores, *, gate: Gate, clock: Clock) -> None:
         self._ingestions = stores.ingestions
@@ -32,18 +32,18 @@ class Sweep:
         """Remove messages from the fronts. Begin no call so late that others could take the gate before its end."""
         until = self._gate.excludes_others_until() + SWEEP_CALLS_SECONDS
         for lane, front in sight.removable.items():
-            for one in front:
-                if one.poison_reason and self._clock.monotonic() < until:
+            for removable in front:
+                if removable.poison_reason and self._clock.monotonic() < until:
                     log.warning(
                         "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s",
                         lane,
-                        one.message.message_id,
-                        one.poison_reason,
+                        removable.message.message_id,
+                        removable.poison_reason,
                     )
-                    await self._lanes.put_poison(lane, one.message.text)
+                    await self._lanes.put_poison(lane, removable.message.text)
                 if self._clock.monotonic() >= until:
                     return
-                if not await self._lanes.remove(lane, one.message):
+                if not await self._lanes.remove(lane, removable.message):
                     break
 
     async def end_abandoned(self, sight: Sight) -> None:

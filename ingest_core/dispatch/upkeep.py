@@ -80,10 +80,10 @@ class Upkeep:
         if self._has_carried_over:
             return 0
         carried_over = 0
-        async for found in self._ingestions.open_in_first_format():
-            if isinstance(found, UnreadableRow):
-                log.warning("row.unreadable reason=%s", found)
+        async for ingestion in self._ingestions.open_in_first_format():
+            if isinstance(ingestion, UnreadableRow):
+                log.warning("row.unreadable reason=%s", ingestion)
                 continue
-            carried_over += await self._backlog.insert(found)
+            carried_over += await self._backlog.insert(ingestion)
         self._has_carried_over = True
         return carried_over

@@ -1,4 +1,4 @@
-"""What ours is compared with really works: the same requests come to the same end."""
+"""The designs that the service is compared with give the same results for the same requests."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -18,9 +18,9 @@ from ingest_core.dispatch.dispatcher import Tick
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """An Azurite without the ingestions of other tests: here, all lanes are worked off."""
-    with azurite(tmp_path_factory.mktemp("azurite")) as one:
-        yield one
+    """An Azurite without ingestions of other tests, because these tests process all lanes to the end."""
+    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ async def ours(storage: Azurite, counted: Calls) -> AsyncIterator[Service]:
 
 
 def seen(status: object) -> object:
-    """What a status says, without the IDs that every design draws for itself."""
+    """The parts of a status that must be equal in all designs: everything but the random IDs."""
     assert isinstance(status, dict)
     return status["status"], [(batch["ids"], batch["status"]) for batch in status["batches"]]
 
 
 async def finish_ours(service: Service, body: bytes) -> object:
-    """Accept and work off by the service."""
+    """Let the service accept and process a list; return its status."""
     accepted = json.loads((await api.ingest(service.parts.context, api.Request(method="POST", body=body))).body)
     assert await service.parts.dispatcher.tick() is Tick.IDLE
     return json.loads((await api.status(service.parts.context, api.Request(path=accepted))).body)
 
 
 async def finish_plain(plain: PlainDesign, ids: list[int]) -> object:
-    """Accept and work off by the plain design."""
+    """Let the plain design accept and process a list; return its status."""
     ingestion_id = await plain.accept(ids, "HIGH")
     assert (await plain.status(ingestion_id))["status"] == "yet_to_start"
     while await plain.dispatch(delay_seconds=0):
@@ -69,33 +69,33 @@ async def finish_plain(plain: PlainDesign, ids: list[int]) -> object:
 
 
 async def test_the_plain_design_ends_as_ours_does(plain: PlainDesign, ours: Service) -> None:
-    """The same batches of the same IDs, all of them completed."""
+    """Both complete the same batches of the same IDs."""
     assert seen(await finish_plain(plain, ids_of(7))) == seen(await finish_ours(ours, body_of(7)))
 
 
-async def test_the_plain_design_knows_what_it_does_not_know(plain: PlainDesign) -> None:
-    """An ID that it never gave is unknown."""
+async def test_the_plain_design_has_no_status_for_an_unknown_id(plain: PlainDesign) -> None:
+    """It raises `Unknown`."""
     with pytest.raises(Unknown):
         await plain.status("no such ingestion")
 
 
 async def test_the_plain_design_costs_calls_for_every_batch(plain: PlainDesign, counted: Calls) -> None:
-    """A hundred rows to a transaction, and a message each."""
+    """A transaction has a hundred rows, and each batch has a message."""
     before = counted.count
     await plain.accept(ids_of(303), "LOW")
     assert counted.count - before == 2 + 101
 
 
 async def test_the_reference_in_memory_makes_the_same_batches() -> None:
-    """It accepts and shows as the others do."""
+    """It accepts a list and shows its status as the other designs do."""
     accepted = await reference.ingest(reference.Body.model_validate_json(body_of(7)))
-    found = seen(await reference.status(accepted["ingestion_id"]))
+    shown = seen(await reference.status(accepted["ingestion_id"]))
     ids = ids_of(7)
-    assert found == ("yet_to_start", [(ids[start : start + 3], "yet_to_start") for start in (0, 3, 6)])
+    assert shown == ("yet_to_start", [(ids[start : start + 3], "yet_to_start") for start in (0, 3, 6)])
 
 
 async def test_a_load_ends_with_its_count_and_with_its_time() -> None:
-    """No job runs for ever, whatever the other bound says."""
+    """A job ends at the first of its two limits."""
 
     async def send() -> str:
         return "answer"

@@ -1,4 +1,4 @@
-"""What the gaps between starts come to."""
+"""The verdicts about the gaps between starts."""
 
 from itertools import accumulate
 
@@ -8,10 +8,10 @@ from bench.slots import Case, Starts, section
 
 
 def verdicts_of(*gaps: float) -> list[str]:
-    """Of the smallest gap and of the slots used, at an interval of a second."""
+    """The verdicts about the smallest gap and about the slots used, with an interval of a second."""
     moments = list(accumulate(gaps, initial=100.0))
-    found = section("emulator", {Case(interval=1.0, api_intervals=3): Starts(recorded=moments, arrived=moments)})
-    return [row.verdict for row in found.rows if row.goal]
+    result = section("emulator", {Case(interval=1.0, api_intervals=3): Starts(recorded=moments, arrived=moments)})
+    return [row.verdict for row in result.rows if row.goal]
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ def verdicts_of(*gaps: float) -> list[str]:
     ids=["every slot", "too early", "a slot lost"],
 )
 def test_a_gap_below_the_interval_and_a_lost_slot_are_seen(gaps: tuple[float, ...], verdicts: list[str]) -> None:
-    """Each by its own row."""
+    """Each has its own row."""
     assert verdicts_of(*gaps) == verdicts

@@ -1,4 +1,4 @@
-"""What the benchmark of the dispatcher measures is there: slots, idle ticks, a history that upkeep accepts."""
+"""The benchmark of the dispatcher: slots, idle ticks, and a history that upkeep accepts."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,34 +17,34 @@ COUNT = 3
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """The service on an Azurite of its own, with nothing to do, as the gate's owner."""
+    """The service on its own Azurite. It is the gate's owner and has nothing to do."""
     with azurite(tmp_path) as storage:
-        one = Bench(storage)
-        await one.accept(3, Priority.HIGH)
-        await one.start(1)
-        await one.finish()
-        yield one
-        await one.service.storage.close()
+        idle = Bench(storage)
+        await idle.accept(3, Priority.HIGH)
+        await idle.start(1)
+        await idle.finish()
+        yield idle
+        await idle.service.storage.close()
 
 
-async def test_slots_and_idle_ticks_take_the_calls_that_are_claimed(bench: Bench) -> None:
-    """Between two starts nothing but one slot's calls is counted; an idle tick peeks into each lane."""
+async def test_slots_and_idle_ticks_take_the_stated_number_of_calls(bench: Bench) -> None:
+    """Between two starts, only the calls of one slot are counted. An idle tick peeks into each lane."""
     await bench.idle()
     for lane in (Priority.HIGH, Priority.LOW):
         await bench.accept(3 * (COUNT + 2), lane)
         await bench.slots(lane, COUNT)
         await bench.finish()
-    calls = bench.found.calls
+    calls = bench.measured.calls
     assert calls == {kind: [pytest.approx(count, abs=0.5)] for kind, count in KINDS.items()}
 
 
 async def test_upkeep_finds_nothing_wrong_with_the_history(bench: Bench) -> None:
-    """Else the benchmark would time repairs."""
+    """Otherwise the benchmark would measure repairs."""
     await add_finished(bench.service)
     await bench.accept(3, Priority.LOW)
     assert await bench.service.parts.upkeep.run() == UpkeepReport()
     listed = [row async for row in bench.service.parts.stores.history.rows()]
-    assert len(listed) == 2  # the list of the fixture is the other one
+    assert len(listed) == 2  # the fixture has added the other ingestion
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ async def test_upkeep_finds_nothing_wrong_with_the_history(bench: Bench) -> None
         ("finished", Status.COMPLETED, 100),
     ],
 )
-def test_an_ingestion_is_in_the_state_that_is_asked_for(state: str, status: Status, completed: int) -> None:
-    """A hundred batches."""
-    one = ingestion(300, state)
-    assert (one.status, one.completed_count) == (status, completed)
+def test_an_ingestion_has_the_requested_state(state: str, status: Status, completed: int) -> None:
+    """It has a hundred batches."""
+    made = ingestion(300, state)
+    assert (made.status, made.completed_count) == (status, completed)

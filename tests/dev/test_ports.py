@@ -18,15 +18,15 @@ def taken() -> Iterator[int]:
 
 def test_a_port_with_a_listener_is_in_use(taken: int) -> None:
     """A free port has no such reason."""
-    assert ports.why_not_free(taken) == "it is in use"
-    assert ports.why_not_free(ports.free_ports(1)[0]) == ""
+    assert ports.busy_reason(taken) == "it is in use"
+    assert ports.busy_reason(ports.free_ports(1)[0]) == ""
 
 
 def test_a_port_that_is_bound_but_silent_is_not_free() -> None:
     """The reason is the text of the system's error."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        assert ports.why_not_free(silent.getsockname()[1]) == "Address already in use"
+        assert ports.busy_reason(silent.getsockname()[1]) == "Address already in use"
 
 
 def test_free_ports_differ() -> None:

@@ -1,4 +1,4 @@
-"""Emulators as processes, each in folders of its own, and apps for them to serve."""
+"""Starts emulators as processes, each with its own folders, and writes apps for them."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ def note(what):
 
 
 def make_app(folder: Path, source: str, *, settings: Mapping[str, str] = {}, host: Mapping[str, object] = {}) -> Path:
-    """Write a function app; every module begins with the usual imports and `note`, which writes down what happens."""
+    """Write a function app. Its module has the usual imports and `note`, which appends a line to a file."""
     folder.mkdir(parents=True)
     values = {"IsEncrypted": False, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python", **settings}}
     (folder / "local.settings.json").write_text(json.dumps(values))
@@ -79,7 +79,7 @@ class Emulator:
 
     @property
     def log(self) -> str:
-        """What it has printed, without what an emulator before it printed into the same file."""
+        """What this emulator has printed, without the output of an earlier emulator in the same file."""
         return self.process.output()[self._before :]
 
     def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Functions as the app would have them."""
+"""Makes function objects as the emulator loads them from an app."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -19,12 +19,12 @@ from tests.emulator.emulated import RECORDED, Emulator, emulator, recorded_app
 
 ANSWERS: dict[str, dict[str, Any]] = json.loads((RECORDED / "answers.json").read_text(encoding="utf-8"))
 FRAMING = {"server", "date", "content-length", "transfer-encoding", "connection"}
-# Malformed HTTP is answered by the web server, not by the host: a clean refusal is enough.
+# The web server answers malformed HTTP, not the host. Any error status is enough.
 MALFORMED = {"bad request line", "no host header", "negative length"}
 
 
 def differences() -> set[str]:
-    """Return the questions that the emulator answers otherwise, by its README."""
+    """Return the questions for which the README says that the emulator's answer differs."""
     readme = (ROOT / "emulator" / "README.md").read_text(encoding="utf-8")
     table = readme.partition("## Recorded answers that differ")[2].partition("\n## ")[0]
     return set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
@@ -40,7 +40,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def answers(host: Emulator) -> dict[str, dict[str, Any]]:
-    """Ask all questions once, with the program that asked the real host."""
+    """Ask all questions once, with the program that was used with the real host."""
     ask = [sys.executable, str(RECORDED / "ask.py"), f"http://127.0.0.1:{host.port}"]
     done = subprocess.run(ask, capture_output=True, timeout=100, check=True)
     return cast("dict[str, dict[str, Any]]", json.loads(done.stdout))
@@ -55,7 +55,7 @@ class FakeSocket:
 
 
 def answered(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer in the form of all others, also if it is the raw bytes for a request written by hand."""
+    """Return an answer in the usual form, even if it is the raw bytes of a request written by hand."""
     if "received" not in answer:
         return answer
     response = http.client.HTTPResponse(cast("Any", FakeSocket(answer["received"].encode("latin-1"))))
@@ -66,7 +66,7 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def essence(answer: dict[str, Any], names: dict[str, str]) -> object:
-    """Return what counts of an answer: status, reason, body, and the headers without framing."""
+    """Return the parts of an answer that are compared: status, reason, body, and the headers without framing."""
     answer = answered(answer)
     body = dict(answer["body"])
     if "text" in body:
@@ -79,12 +79,12 @@ def essence(answer: dict[str, Any], names: dict[str, str]) -> object:
 
 
 def test_every_recorded_question_is_asked(answers: dict[str, dict[str, Any]]) -> None:
-    """The program and its recorded answers belong together."""
+    """The recorded answers are those of the program's questions, no more and no fewer."""
     assert list(answers) == list(ANSWERS)
 
 
 def test_the_table_names_recorded_questions() -> None:
-    """No test could show that a row about anything else is wrong."""
+    """A row about another question could be wrong, and no test would notice."""
     assert differences() <= set(ANSWERS)
 
 
@@ -104,7 +104,7 @@ def test_a_recorded_question_has_the_hosts_answer(
 
 
 def test_timers_run_by_hand_as_often_as_they_are_asked_to(answers: dict[str, dict[str, Any]], host: Emulator) -> None:
-    """A disabled timer does, too; the schedule runs only the others."""
+    """A disabled timer also runs by hand, but not by its schedule."""
     assert answers
 
     def runs() -> Counter[str]:
@@ -115,7 +115,7 @@ def test_timers_run_by_hand_as_often_as_they_are_asked_to(answers: dict[str, dic
 
 
 def test_synchronous_functions_run_side_by_side(host: Emulator) -> None:
-    """Each runs on a thread of its own, beside the asynchronous functions on the event loop."""
+    """Each runs on its own thread, while asynchronous functions run on the event loop."""
     paths = ["/api/sleep_sync/700"] * 2 + ["/api/sleep_async/700"] * 2
     code = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
     asking = [

@@ -1,4 +1,4 @@
-"""Which functions run, which are in error, and what the admin endpoints say of them."""
+"""Which functions run, which are in error, and what the admin endpoints say about them."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.emulator.emulated import HELLO, JSON, emulator, make_app, noted, note
 NO_PREFIX = {"extensions": {"http": {"routePrefix": ""}}}
 
 
-def test_a_catch_all_route_serves_what_is_not_the_hosts(tmp_path: Path) -> None:
-    """Below /admin as well: only the host's own endpoints come before the functions."""
+def test_a_catch_all_route_serves_every_path_that_is_not_an_endpoint_of_the_host(tmp_path: Path) -> None:
+    """This includes paths below /admin that are not the host's own endpoints."""
     source = '@app.route(route="{*rest}")\ndef all(req): return f"{req.method} {len(req.get_body())}"\n'
     with emulator(make_app(tmp_path / "app", source, host=NO_PREFIX)) as host:
         assert host.ask("POST", "/admin/nowhere", "four") == (200, "POST 4")
@@ -21,7 +21,7 @@ def test_a_catch_all_route_serves_what_is_not_the_hosts(tmp_path: Path) -> None:
 
 
 def test_functions_of_generic_triggers_are_served(tmp_path: Path) -> None:
-    """Their methods may be in lower case; a timer without a schedule is in error alone."""
+    """Their methods may be in lower case. A timer without a schedule is in error, and the others are not."""
     source = """
 @app.generic_trigger(arg_name="req", type="httpTrigger", route="g", methods=["get"], authLevel="ANONYMOUS")
 @app.generic_output_binding(arg_name="$return", type="http")
@@ -49,7 +49,7 @@ def aLast(req): return "aLast"
         assert host.ask("GET", "/api/x/1") == (200, "aLast")
 
 
-def test_a_wrong_function_is_in_error_alone(tmp_path: Path) -> None:
+def test_a_wrong_function_is_in_error_and_the_others_are_not(tmp_path: Path) -> None:
     """A wrong route, schedule, setting, binding or name stops none of the other functions."""
     source = f"""{HELLO}
 @app.route(route="admin/mine")
@@ -83,7 +83,7 @@ def right(timer): note("right")
 
 
 def test_a_disabled_function_runs_only_by_hand(tmp_path: Path) -> None:
-    """Neither its route nor its schedule starts it; the setting's name may have `_` for `.`, in any case."""
+    """Neither its route nor its schedule starts it. The setting's name may have `_` instead of `.`, in any case."""
     source = f"""{HELLO}
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer", run_on_startup=True)
 def off(timer): note("off")
@@ -100,7 +100,7 @@ def on(timer): note("on")
 
 
 def test_a_function_is_described(tmp_path: Path) -> None:
-    """The host shows a function's URL in lower case, and why a function is in error."""
+    """The host shows a function's URL in lower case, and the reason why a function is in error."""
     source = """
 @app.route(route="Mixed/{Id:int}", methods=["GET"], auth_level="anonymous")
 def Mixed(req): return ""
@@ -122,7 +122,7 @@ def taken(req): return ""
     [("text/plain", "{}", 415), ("application/json", "[]", 400), ("application/json", '{"input": {}}', 400)],
 )
 def test_a_run_by_hand_needs_a_json_object(content_type: str, body: str, status: int, tmp_path: Path) -> None:
-    """The host refuses all other requests in the same way."""
+    """The host answers all other requests with the same errors."""
     with emulator(make_app(tmp_path / "app", HELLO)) as host:
         answer = host.ask("POST", "/admin/functions/hello", body, **JSON | {"Content-Type": content_type})
         assert answer[0] == status

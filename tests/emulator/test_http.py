@@ -16,14 +16,14 @@ HALF_A_BODY = b"POST /api/hello HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\
 
 @pytest.fixture(scope="module")
 def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """A function that says hello, under an emulator that logs every run."""
+    """An emulator that logs every run, with a function that says hello."""
     with emulator(make_app(tmp_path_factory.mktemp("hello") / "app", HELLO), "--verbose") as host:
         yield host
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """Functions of each level, under an emulator that asks for a key."""
+    """An emulator that requires a key, with functions of each level."""
     source = f"""{HELLO}
 @app.route(route="default", methods=["GET", "POST"])
 def default(req): return "in"
@@ -39,7 +39,7 @@ def generic(req): return "in"
 
 @pytest.mark.parametrize("path", ["/api/default", "/api/top", "/api/generic"])
 def test_a_call_without_the_key_is_an_empty_401(path: str, locked: Emulator) -> None:
-    """Every function that is not anonymous needs the key, also a function without a level."""
+    """Every function that is not anonymous needs the key. A function without a level is not anonymous."""
     assert locked.ask("GET", path) == (401, "")
     assert locked.ask("GET", f"{path}?code=wrong") == (401, "")
     assert locked.ask("GET", path, **{"x-functions-key": "s3cret"}) == (401, "")
@@ -47,7 +47,7 @@ def test_a_call_without_the_key_is_an_empty_401(path: str, locked: Emulator) -> 
 
 
 def test_the_key_may_be_in_a_header(locked: Emulator) -> None:
-    """The header comes before the query: a wrong or empty header is not made good by a right query."""
+    """If there is a header, the query is ignored, even if the header is wrong or empty."""
     key = "s3cret/é".encode().decode("latin-1")  # http.client sends headers as Latin-1
     assert locked.ask("GET", "/api/default", **{"X-Functions-Key": key}) == (200, "in")
     for wrong in ("wrong", ""):
@@ -61,8 +61,8 @@ def test_the_first_code_counts(locked: Emulator) -> None:
     assert locked.ask("GET", "/api/default?code=wrong&code=s3cret/%C3%A9") == (401, "")
 
 
-def test_what_needs_no_key_is_answered_without_one(locked: Emulator) -> None:
-    """Anonymous functions, the admin endpoints, and 404 for what no function serves."""
+def test_some_paths_need_no_key(locked: Emulator) -> None:
+    """These are anonymous functions, the admin endpoints, and paths without a function (404)."""
     assert locked.ask("GET", "/api/hello") == (200, "hello")
     assert locked.ask("GET", "/admin/host/ping") == (200, "")
     assert locked.ask("GET", "/api/nowhere") == (404, "")
@@ -70,7 +70,7 @@ def test_what_needs_no_key_is_answered_without_one(locked: Emulator) -> None:
 
 
 def test_a_connection_goes_on_after_a_401(locked: Emulator) -> None:
-    """The body that came with the refused call is not taken for the next request."""
+    """The body of the call with the 401 is not read as the next request."""
     post = b"POST /api/default HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
     get = b"GET /api/hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
     assert exchange(locked.port, post + get).count(b"HTTP/1.1 ") == 2
@@ -78,7 +78,7 @@ def test_a_connection_goes_on_after_a_401(locked: Emulator) -> None:
 
 @pytest.mark.parametrize("query", ["", "?", "??", "?&", "?x=?"])
 def test_the_url_has_the_query_as_it_was_sent(query: str, tmp_path: Path) -> None:
-    """Even if there is no more of it than its mark."""
+    """This is true even if the query is only a question mark."""
     source = '@app.route(route="{*rest}")\ndef url(req): return f"{req.url} {req.route_params}"'
     with emulator(make_app(tmp_path / "app", source)) as host:
         answer = f"http://127.0.0.1:{host.port}/api/%ff%C3%A9/x{query} {{'rest': '%ffé/x'}}"
@@ -110,7 +110,7 @@ def exchange(port: int, request: bytes) -> bytes:
         (b"GET /api/hello HTTP/2.0\r\nHost: h\r\n\r\n", b"505"),
     ],
 )
-def test_a_malformed_request_is_refused_and_its_connection_closed(
+def test_a_malformed_request_gets_an_error_and_its_connection_is_closed(
     request_bytes: bytes, status: bytes, hello: Emulator
 ) -> None:
     """The next request, on another connection, is served."""
@@ -128,12 +128,12 @@ def test_a_malformed_request_is_refused_and_its_connection_closed(
     ],
 )
 def test_an_unusual_request_is_served(request_bytes: bytes, hello: Emulator) -> None:
-    """An old version, a null in the query, a target as a proxy gets it, a host that is an IPv6 address."""
+    """Examples are HTTP/1.0, a null in the query, a target as sent to a proxy, and an IPv6 address as the host."""
     assert exchange(hello.port, request_bytes).startswith(b"HTTP/1.1 200")
 
 
 def test_a_call_whose_body_is_cut_off_does_not_reach_the_function(hello: Emulator) -> None:
-    """Half a body is no body."""
+    """The function is not called with a part of a body."""
     before = hello.log.count("hello: ")
     with socket.create_connection(("127.0.0.1", hello.port), timeout=10) as connection:
         connection.sendall(HALF_A_BODY)
@@ -142,7 +142,7 @@ def test_a_call_whose_body_is_cut_off_does_not_reach_the_function(hello: Emulato
 
 
 def test_a_call_whose_body_never_ends_does_not_hold_up_the_stop(tmp_path: Path) -> None:
-    """The emulator gives it up after some seconds; the function is not called."""
+    """After some seconds, the emulator stops waiting for the body and does not call the function."""
     with (
         emulator(make_app(tmp_path / "app", HELLO), "--verbose") as host,
         socket.create_connection(("127.0.0.1", host.port), timeout=20) as connection,

@@ -1,4 +1,4 @@
-"""What is on the emulator's log: the app's lines, failures, and no line of a run that is over."""
+"""The emulator's log: it has the app's lines and failures, and no line of a run that has ended."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ async def later(what):
 DROPPED = "A log line was dropped, as the real host drops it: logger app, message 'timer after its run'."
 
 
-def test_lines_of_a_run_that_is_over_are_dropped_with_a_single_warning(tmp_path: Path) -> None:
-    """The task itself goes on to its end; callbacks and threads are not in a task, so their lines come through."""
+def test_lines_of_a_run_that_has_ended_are_dropped_with_a_single_warning(tmp_path: Path) -> None:
+    """The task itself goes on. Callbacks and threads are not in a task, so their lines are printed."""
     source = f"""{LEAVES_A_TASK}
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 async def tick(timer):
@@ -56,7 +56,7 @@ async def call(req):
 
 
 def test_a_task_logs_under_no_other_run_than_its_own(tmp_path: Path) -> None:
-    """A later run of the same function does not bring back the lines of a task that an earlier run left behind."""
+    """Lines of a task that an earlier run left behind are dropped even while the same function runs again."""
     source = f"""{LEAVES_A_TASK}
 async def chatter():
     for number in range(100):
@@ -77,8 +77,8 @@ async def tick(timer):
     assert log.count("the tick itself") >= 3
 
 
-def test_an_exception_that_nobody_asks_for_is_logged(tmp_path: Path) -> None:
-    """The real host says nothing of it; here it is an error with its traceback, also after its run has ended."""
+def test_an_exception_of_a_task_that_nobody_awaits_is_logged(tmp_path: Path) -> None:
+    """It is logged as an error with its traceback, even after its run has ended. The real host logs nothing."""
     source = """
 async def wrong():
     await asyncio.sleep(0.2)
@@ -95,7 +95,7 @@ async def tick(timer):
 
 
 def test_a_failing_function_is_logged_from_its_own_code(tmp_path: Path) -> None:
-    """Its name, how long it took, and no frame of the emulator."""
+    """The log has its name and duration, and a traceback without frames of the emulator."""
     with emulator(make_app(tmp_path / "app", '@app.route(route="x")\ndef bad(req): return 1 / 0\n')) as host:
         assert host.ask("GET", "/api/x") == (500, "")
         log = host.log[host.log.rindex("bad: ") :].splitlines()
@@ -106,7 +106,7 @@ def test_a_failing_function_is_logged_from_its_own_code(tmp_path: Path) -> None:
 
 
 def test_log_records_show_their_message_alone(tmp_path: Path) -> None:
-    """The worker drops what is in `extra`; the level is that of host.json."""
+    """The worker drops the fields in `extra`. The log level comes from host.json."""
     source = """
 @app.route(route="x")
 def logs(req):
@@ -129,7 +129,7 @@ def tick(timer): note("tick")
 
 
 def test_runs_and_requests_that_succeed_are_not_logged(tmp_path: Path) -> None:
-    """Ticks and polls must not fill a log that is read for failures."""
+    """Otherwise ticks and polls would hide the failures in the log."""
     with emulator(make_app(tmp_path / "app", TICKING)) as host:
         before = host.log
         assert host.ask("GET", "/api/hello") == (200, "hello")
@@ -139,7 +139,7 @@ def test_runs_and_requests_that_succeed_are_not_logged(tmp_path: Path) -> None:
 
 
 def test_verbose_logs_every_run_and_request(tmp_path: Path) -> None:
-    """With the function's name, how long it took, and how it ended."""
+    """A line has the function's name, its duration, and how it ended."""
     with emulator(make_app(tmp_path / "app", TICKING), "--verbose") as host:
         assert host.ask("GET", "/api/hello") == (200, "hello")
         assert host.ask("GET", "/api/nowhere") == (404, "")

@@ -42,19 +42,19 @@ MONDAY = datetime(2026, 11, 23, 21, 45, 3, 500000, tzinfo=UTC)
     ],
 )
 def test_an_expression_says_when_it_is_due_next(expression: str, due: str) -> None:
-    """The due time is strictly later than the moment that is asked about."""
+    """The due time is strictly later than the given moment."""
     assert parse(expression, {}).next(MONDAY) == datetime.fromisoformat(due).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("second", range(60))
 def test_a_due_time_is_strictly_later(second: int) -> None:
-    """Asked at a due second, a schedule names the second after it."""
+    """At a due second, the next due time of a schedule of every second is one second later."""
     moment = MONDAY.replace(second=second, microsecond=0)
     assert parse("* * * * * *", {}).next(moment) == moment + timedelta(seconds=1)
 
 
 def test_a_day_that_does_not_exist_is_never_due() -> None:
-    """The thirtieth of February is not an error."""
+    """The thirtieth of February is never due, and is not an error."""
     assert parse("0 0 0 30 2 *", {}).next(MONDAY) == NEVER
 
 
@@ -70,7 +70,7 @@ def test_a_day_that_does_not_exist_is_never_due() -> None:
     ],
 )
 def test_a_time_span_counts_from_the_last_run(expression: str, period: timedelta) -> None:
-    """It does not begin at a full second of the clock."""
+    """It is not rounded to a full second of the clock."""
     assert parse(expression, {}).next(MONDAY) == MONDAY + period
 
 
@@ -90,13 +90,13 @@ def test_a_wrong_expression_is_an_error(expression: str) -> None:
 
 
 def test_a_name_in_percent_signs_is_an_app_setting() -> None:
-    """It may stand for the whole schedule or a part; the case of the name is ignored."""
+    """The setting may be the whole schedule or a part of it. The case of its name is ignored."""
     assert parse("%All%", {"all": "* * * * *"}) == parse("* * * * *", {})
     assert parse("%ALL%", {"all": "0 0 9 * * *"}) == parse("0 0 %HOUR% * * *", {"hour": "9"})
 
 
 @pytest.mark.parametrize("settings", [{}, {"all": ""}])
 def test_a_setting_that_is_not_set_is_an_error(settings: dict[str, str]) -> None:
-    """The message names it."""
+    """The message contains the name of the setting."""
     with pytest.raises(ValueError, match="ALL is not set"):
         parse("%ALL%", settings)

@@ -11,13 +11,13 @@ from tests.emulator.functions import http_function
 
 
 def route(template: str, methods: Sequence[str] | None = None, name: str = "function") -> Route:
-    """Return a route with the template, which may be one that the host would not have."""
+    """Return a route with the template, without the checks for reserved or repeated routes."""
     served = None if methods is None else frozenset(methods)
     return Route(segments=parse(template), methods=served, function=http_function(name, template, methods))
 
 
 def values(template: str, path: str) -> dict[str, str] | None:
-    """Return the route values that a path gives under a template, None if it does not match."""
+    """Return the route values of a path with a template; None if it does not match."""
     match = find([route(template)], "GET", path)
     return match and match[1]
 
@@ -89,12 +89,12 @@ def serving(routes: Sequence[Route], method: str, path: str) -> str | None:
     ],
 )
 def test_a_template_matches_a_path(template: str, path: str, expected: dict[str, str] | None) -> None:
-    """The expected route values are None where it does not match."""
+    """The expected route values are None if the path does not match."""
     assert values(template, path) == expected
 
 
 @pytest.mark.parametrize(
-    ("constraint", "allowed", "refused"),
+    ("constraint", "allowed", "rejected"),
     [
         ("int", ["0", "-1", "+1", "2147483647", " 7 "], ["2147483648", "-2147483649", "1.0", "x", "1,000", "0x1"]),
         ("long", ["9223372036854775807"], ["9223372036854775808", "9" * 5000]),
@@ -124,11 +124,11 @@ def test_a_template_matches_a_path(template: str, path: str, expected: dict[str,
         ("INT", ["5"], ["x"]),
     ],
 )
-def test_a_constraint_allows_some_values_only(constraint: str, allowed: list[str], refused: list[str]) -> None:
-    """It judges values as .NET does."""
+def test_a_constraint_allows_some_values_only(constraint: str, allowed: list[str], rejected: list[str]) -> None:
+    """The same values are allowed as in .NET."""
     template = f"{{value:{constraint}}}"
     assert [value for value in allowed if values(template, f"/{value}") is None] == []
-    assert [value for value in refused if values(template, f"/{value}") is not None] == []
+    assert [value for value in rejected if values(template, f"/{value}") is not None] == []
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_a_wrong_template_is_an_error(template: str) -> None:
 
 
 def test_the_first_route_wins() -> None:
-    """A literal does not come before a parameter."""
+    """A literal does not take precedence over a parameter."""
     assert serving([route("{a}", name="parameter"), route("x", name="literal")], "GET", "/x") == "parameter"
 
 
 @pytest.mark.parametrize(("method", "name"), [("get", "get"), ("PUT", "post"), ("BREW", "all")])
 def test_a_route_with_another_method_is_passed_over(method: str, name: str) -> None:
-    """Methods are compared without regard to case; None means all methods, an empty list none."""
+    """The case of methods is ignored. None means all methods, an empty list means none."""
     routes = [
         route("x", [], "nothing"),
         route("x", ["GET"], "get"),
@@ -172,15 +172,15 @@ def test_a_route_with_another_method_is_passed_over(method: str, name: str) -> N
     assert serving(routes, method, "/x") == name
 
 
-def test_a_route_must_also_be_right_without_the_prefix() -> None:
-    """The host reads it before it knows the prefix: `~` may stand behind a prefix, but not at a route's beginning."""
+def test_a_route_must_also_be_valid_without_the_prefix() -> None:
+    """The host also parses it without the prefix, so `~` is an error at its beginning, even behind a prefix."""
     with pytest.raises(ValueError, match="is wrong"):
         route_for(http_function("f", "~x"), [])
 
 
 @pytest.mark.parametrize("reserved", ["admin", "admin/x", "Administration", "runtime/y", "/admin"])
 def test_a_reserved_route_is_an_error(reserved: str) -> None:
-    """The host has routes of its own there."""
+    """The host has its own routes with these beginnings."""
     with pytest.raises(ValueError, match=r"built in|wrong"):
         route_for(http_function("f", reserved), [])
 
@@ -199,7 +199,7 @@ def test_two_functions_with_the_same_route_and_method_are_in_conflict(
 def test_functions_with_different_methods_or_templates_are_in_no_conflict(
     template: str, methods: Sequence[str]
 ) -> None:
-    """Both work."""
+    """Both functions work."""
     first = route_for(http_function("first", "x/{a}", ["GET"]), [])
     second = http_function("second", template, methods)
     assert route_for(second, [first]).function is second

@@ -1,4 +1,4 @@
-"""How the emulator starts, and how it refuses to."""
+"""How the emulator starts, and how it reports that it cannot start."""
 
 import json
 import socket
@@ -26,21 +26,21 @@ ENV = '@app.route(route="env")\ndef env(req): return json.dumps({name: os.enviro
     ],
 )
 def test_an_app_that_cannot_be_loaded_ends_the_emulator(source: str, reason: str, tmp_path: Path) -> None:
-    """The last line gives the reason. The real host would say `Running`."""
-    refused = Emulator(make_app(tmp_path / "app", source))
-    assert refused.process.wait() == 1
-    last = refused.log.splitlines()[-1]
+    """The last line is the reason. The real host would say `Running`."""
+    emulator = Emulator(make_app(tmp_path / "app", source))
+    assert emulator.process.wait() == 1
+    last = emulator.log.splitlines()[-1]
     assert last.startswith("emulator: function_app.py")
     assert reason in last
 
 
 def test_the_traceback_of_an_app_that_cannot_be_loaded_begins_in_its_code(tmp_path: Path) -> None:
     """No frame of the emulator or of Python's import is shown."""
-    refused = Emulator(make_app(tmp_path / "app", "def wrong():\n    raise RuntimeError('here')\nwrong()"))
-    assert refused.process.wait() == 1
-    assert "in wrong" in refused.log
-    assert "emulator/app.py" not in refused.log
-    assert "importlib" not in refused.log
+    emulator = Emulator(make_app(tmp_path / "app", "def wrong():\n    raise RuntimeError('here')\nwrong()"))
+    assert emulator.process.wait() == 1
+    assert "in wrong" in emulator.log
+    assert "emulator/app.py" not in emulator.log
+    assert "importlib" not in emulator.log
 
 
 @pytest.mark.parametrize(
@@ -56,51 +56,51 @@ def test_the_traceback_of_an_app_that_cannot_be_loaded_begins_in_its_code(tmp_pa
         ("host.json", '{"extensions": []}', "extensions and http must be objects"),
     ],
 )
-def test_a_wrong_settings_file_is_one_line(name: str, content: str, reason: str, tmp_path: Path) -> None:
+def test_a_wrong_settings_file_is_reported_in_one_line(name: str, content: str, reason: str, tmp_path: Path) -> None:
     """The line names the file and what is wrong with it."""
     app = make_app(tmp_path / "app", HELLO)
     (app / name).write_text(content)
-    refused = Emulator(app)
-    assert refused.process.wait() == 1
-    assert len(refused.log.splitlines()) == 1
-    assert name in refused.log
-    assert reason in refused.log
+    emulator = Emulator(app)
+    assert emulator.process.wait() == 1
+    assert len(emulator.log.splitlines()) == 1
+    assert name in emulator.log
+    assert reason in emulator.log
 
 
-def test_a_folder_without_an_app_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_an_app_is_reported_in_one_line(tmp_path: Path) -> None:
     """The line names the missing file."""
     (tmp_path / "app").mkdir()
-    refused = Emulator(tmp_path / "app")
-    assert refused.process.wait() == 1
-    assert refused.log.strip() == f"emulator: {tmp_path / 'app'} is not a function app: it has no function_app.py"
+    emulator = Emulator(tmp_path / "app")
+    assert emulator.process.wait() == 1
+    assert emulator.log.strip() == f"emulator: {tmp_path / 'app'} is not a function app: it has no function_app.py"
 
 
-def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     """The line says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = Emulator(make_app(tmp_path / "app", HELLO), port=port)
-        assert refused.process.wait() == 1
+        emulator = Emulator(make_app(tmp_path / "app", HELLO), port=port)
+        assert emulator.process.wait() == 1
     line = f"emulator: port {port}: Address already in use; free it, or choose another --port"
-    assert refused.log.strip() == line
+    assert emulator.log.strip() == line
 
 
-def test_a_port_that_cannot_exist_is_one_line(tmp_path: Path) -> None:
-    """The line gives the range of ports."""
-    refused = Emulator(make_app(tmp_path / "app", HELLO), port=70000)
-    assert refused.process.wait() == 1
-    assert refused.log.strip() == "emulator: port 70000: not from 0 to 65535; free it, or choose another --port"
+def test_a_port_out_of_range_is_reported_in_one_line(tmp_path: Path) -> None:
+    """The line contains the range of ports."""
+    emulator = Emulator(make_app(tmp_path / "app", HELLO), port=70000)
+    assert emulator.process.wait() == 1
+    assert emulator.log.strip() == "emulator: port 70000: not from 0 to 65535; choose another --port"
 
 
-def test_the_environment_wins_over_local_settings(tmp_path: Path) -> None:
-    """A variable that is set wins over local.settings.json, unless it is empty."""
+def test_the_environment_overrides_local_settings(tmp_path: Path) -> None:
+    """An environment variable overrides local.settings.json unless it is empty."""
     app = make_app(tmp_path / "app", ENV, settings={"A": "file", "B": "file", "C": "file"})
     with emulator(app, env={"A": "process", "B": ""}) as host:
         assert json.loads(host.ask("GET", "/api/env")[1]) == {"A": "process", "B": "file", "C": "file"}
 
 
 def test_settings_files_may_have_comments_and_trailing_commas(tmp_path: Path) -> None:
-    """Core Tools accept both; what looks like a comment inside a string is part of the string."""
+    """Core Tools accept both. Comment signs inside a string are part of the string."""
     app = make_app(tmp_path / "app", ENV)
     (app / "local.settings.json").write_text(
         """{
@@ -116,17 +116,17 @@ def test_settings_files_may_have_comments_and_trailing_commas(tmp_path: Path) ->
         assert json.loads(host.ask("GET", "/v1/env")[1]) == {"A": "http://h/*x*/", "B": ",}", "C": '"//'}
 
 
-def test_an_error_in_a_file_with_comments_is_shown_where_it_is(tmp_path: Path) -> None:
-    """Line and column are those of the file, comments included."""
+def test_an_error_in_a_file_with_comments_has_the_right_place(tmp_path: Path) -> None:
+    """Line and column are those of the file with its comments."""
     app = make_app(tmp_path / "app", HELLO)
     (app / "host.json").write_text('// first\n/* second\nthird */ {"a": oops}')
-    refused = Emulator(app)
-    assert refused.process.wait() == 1
-    assert "line 3 column 16" in refused.log
+    emulator = Emulator(app)
+    assert emulator.process.wait() == 1
+    assert "line 3 column 16" in emulator.log
 
 
 def test_values_may_be_an_empty_list(tmp_path: Path) -> None:
-    """The host takes it for an empty object."""
+    """The host treats it as an empty object."""
     app = make_app(tmp_path / "app", HELLO)
     (app / "local.settings.json").write_text('{"IsEncrypted": false, "Values": []}')
     with emulator(app) as host:
@@ -134,8 +134,8 @@ def test_values_may_be_an_empty_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("prefix", "path"), [("", "/hello"), ("v1/api", "/v1/api/hello")])
-def test_the_route_prefix_is_the_apps(prefix: str, path: str, tmp_path: Path) -> None:
-    """An empty prefix puts the routes at the root, and a function may take the home page's place."""
+def test_the_route_prefix_comes_from_host_json(prefix: str, path: str, tmp_path: Path) -> None:
+    """An empty prefix puts the routes at the root, where a function may replace the home page."""
     home = '@app.route(route="/")\ndef home(req): return "home"\n' if not prefix else ""
     settings = {"extensions": {"http": {"routePrefix": prefix}}}
     with emulator(make_app(tmp_path / "app", HELLO + home, host=settings)) as host:
@@ -154,8 +154,8 @@ def test_a_port_is_free_at_once_after_a_stop(tmp_path: Path) -> None:
             host.process.stop()
 
 
-def test_an_empty_key_is_refused(tmp_path: Path) -> None:
-    """A caller without a key would have it."""
-    refused = Emulator(make_app(tmp_path / "app", HELLO), arguments=["--key", ""])
-    assert refused.process.wait() == 2
-    assert "a key must not be empty" in refused.log
+def test_an_empty_key_is_an_error(tmp_path: Path) -> None:
+    """With an empty key, a request without a key would be let in."""
+    emulator = Emulator(make_app(tmp_path / "app", HELLO), arguments=["--key", ""])
+    assert emulator.process.wait() == 2
+    assert "a key must not be empty" in emulator.log

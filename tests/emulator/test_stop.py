@@ -1,4 +1,4 @@
-"""How the emulator ends: in order after SIGINT, like the real host after SIGTERM."""
+"""How the emulator ends: after SIGINT it lets runs clean up, and after SIGTERM it ends like the real host."""
 
 import signal
 import socket
@@ -39,7 +39,7 @@ async def slow(req):
 
 
 class Call:
-    """A call of a slow function that is under way; `answer` waits for it."""
+    """A call of a slow function that is under way. `answer` waits for its answer."""
 
     def __init__(self, host: Emulator, path: str) -> None:
         self._answers: list[tuple[int, str]] = []
@@ -54,7 +54,7 @@ class Call:
 
 
 def seconds_to_end(host: Emulator) -> float:
-    """Wait until the emulator has ended in order; return how long that took."""
+    """Wait until the emulator has ended with exit code 0; return how long that took."""
     began = time.monotonic()
     assert host.process.wait() == 0, host.log
     return time.monotonic() - began
@@ -62,7 +62,7 @@ def seconds_to_end(host: Emulator) -> float:
 
 @pytest.mark.parametrize("long", [True, False])
 def test_sigint_lets_runs_and_left_behind_tasks_clean_up(tmp_path: Path, *, long: bool) -> None:
-    """A tick that lasts a minute does not delay the end, and what it left behind is awaited even if it is over."""
+    """A tick of a minute does not delay the end. Tasks of ended runs are also cancelled, and may clean up."""
     app = make_app(tmp_path / "app", TICK_WITH_TASK.replace("__LONG__", str(long)))
     with emulator(app) as host:
         wait_until(noted(app, "begun" if long else "over"), seconds=10, what="the run has come so far")
@@ -76,7 +76,7 @@ def test_sigint_lets_runs_and_left_behind_tasks_clean_up(tmp_path: Path, *, long
 
 
 def test_sigint_waits_for_open_calls(tmp_path: Path) -> None:
-    """They have the same three seconds, and no timer run begins meanwhile."""
+    """Open calls have the same three seconds, and no timer run begins in that time."""
     source = f"""{SLOW_CALL}
 @app.timer_trigger(schedule="* * * * * *", arg_name="timer")
 def tick(timer): note("tick")
@@ -93,7 +93,7 @@ def tick(timer): note("tick")
 
 @pytest.mark.parametrize("sleep", ["await asyncio.sleep(60)", "time.sleep(60)"])
 def test_sigint_ends_a_run_that_cannot_be_cancelled(sleep: str, tmp_path: Path) -> None:
-    """Neither a task that ignores it nor code that blocks the event loop keeps the process for long."""
+    """Neither a task that ignores the cancellation nor code that blocks the event loop delays the end for long."""
     source = f"""
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer", run_on_startup=True)
 async def stubborn(timer):
@@ -110,7 +110,7 @@ async def stubborn(timer):
 
 
 def test_a_second_sigint_ends_at_once(tmp_path: Path) -> None:
-    """Whatever runs is cut off, and the exit code is that of an interrupted program."""
+    """Runs are not waited for, and the exit code is that of an interrupted program."""
     app = make_app(tmp_path / "app", TICK_WITH_TASK.replace("__LONG__", "True").replace("0.3", "60"))
     with emulator(app) as host:
         wait_until(noted(app, "begun"), seconds=10, what="the run has begun")
@@ -133,7 +133,7 @@ def test_sigint_while_the_app_is_loaded_ends_without_a_traceback(tmp_path: Path)
 
 
 def test_sigterm_of_an_idle_emulator_ends_it_at_once(tmp_path: Path) -> None:
-    """Nothing runs and nothing is due, so that there is nothing to wait for."""
+    """Nothing runs and nothing is due, so there is nothing to wait for."""
     source = f"""{HELLO}
 @app.timer_trigger(schedule="0 0 0 1 1 *", arg_name="timer")
 def yearly(timer): ...
@@ -155,7 +155,7 @@ async def tick(timer):
 
 
 def test_after_sigterm_timers_go_on_and_open_calls_are_answered(tmp_path: Path) -> None:
-    """New connections are refused; after the grace period the process is gone, in the middle of a run."""
+    """New connections are refused. After the grace period the process ends, even in the middle of a run."""
     with emulator(make_app(tmp_path / "app", SLOW_CALL + OVERRUNNING), "--grace", "4") as host:
         wait_until(noted(host.app, "begin"), seconds=10, what="a run has begun")
         call = Call(host, "/api/slow/2")
@@ -176,13 +176,13 @@ def test_after_sigterm_timers_go_on_and_open_calls_are_answered(tmp_path: Path) 
 
 
 def refuses(port: int) -> bool:
-    """Whether the port takes no connection."""
+    """Whether the port accepts no connection."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_sigterm_cuts_off_what_runs_have_left_behind(tmp_path: Path) -> None:
-    """Nothing is cancelled: a task that would clean up gets no chance."""
+def test_sigterm_does_not_wait_for_tasks_that_runs_have_left_behind(tmp_path: Path) -> None:
+    """They are not cancelled either, so they cannot clean up."""
     app = make_app(tmp_path / "app", TICK_WITH_TASK.replace("__LONG__", "False"))
     with emulator(app) as host:
         wait_until(noted(app, "over"), seconds=10, what="the run is over")
@@ -191,8 +191,8 @@ def test_sigterm_cuts_off_what_runs_have_left_behind(tmp_path: Path) -> None:
     assert notes(app) == ["over"]
 
 
-def test_sigint_after_sigterm_ends_in_order(tmp_path: Path) -> None:
-    """Who will not wait for the grace period may press Ctrl-C."""
+def test_after_sigterm_a_sigint_still_lets_runs_clean_up(tmp_path: Path) -> None:
+    """With Ctrl-C, the user does not have to wait for the grace period."""
     app = make_app(tmp_path / "app", TICK_WITH_TASK.replace("__LONG__", "True"))
     with emulator(app) as host:
         wait_until(noted(app, "begun"), seconds=10, what="the run has begun")

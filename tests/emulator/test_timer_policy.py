@@ -1,4 +1,4 @@
-"""When a timer runs, computed from moments that the tests name."""
+"""The policy for timers, with given moments and no clock."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ HOURLY = parse("0 0 * * * *", {})
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_recorded_ticks_follow_from_the_policy(name: str) -> None:
-    """With the recorded lengths of the runs, every run starts within 0.1 s of the real host's."""
+    """With the recorded durations, every run starts within 0.1 s of the recorded start."""
     schedule = parse(SCHEDULES[name], {})
     status, _ = resume(schedule, None, HOST_STARTED)
     now, wrapped, before = HOST_STARTED, 0, 22.0
@@ -42,27 +42,27 @@ def test_the_recorded_ticks_follow_from_the_policy(name: str) -> None:
         status = after_run(schedule, status, began)
 
 
-def test_a_run_that_begins_a_moment_early_does_not_come_twice() -> None:
-    """It counts as begun when it was due."""
+def test_a_run_that_begins_slightly_early_is_not_repeated() -> None:
+    """It counts as begun at its due time."""
     status = Status(last=NOON, due=NOON + timedelta(hours=1), updated=NOON)
     early = status.due - timedelta(milliseconds=5)
     assert after_run(HOURLY, status, early).due == NOON + timedelta(hours=2)
 
 
 def test_an_occurrence_at_which_no_host_ran_is_past_due() -> None:
-    """The host that starts next makes up for it."""
+    """The next host runs it at its start."""
     stored = after_run(HOURLY, Status(last=NOON, due=NOON, updated=NOON), NOON)
     assert resume(HOURLY, stored, NOON + timedelta(hours=3)) == (stored, True)
 
 
 def test_nothing_is_past_due_before_it_was_due() -> None:
-    """A quick restart runs nothing."""
+    """A restart before the due time runs nothing."""
     stored = after_run(HOURLY, Status(last=NOON, due=NOON, updated=NOON), NOON)
     assert resume(HOURLY, stored, NOON + timedelta(minutes=59)) == (stored, False)
 
 
 def test_a_changed_schedule_is_not_past_due() -> None:
-    """Occurrences that the new schedule would have had before the change are not made up for."""
+    """Earlier occurrences of the new schedule do not count as missed."""
     stored = after_run(parse("0 30 * * * *", {}), Status(last=NOON, due=NOON, updated=NOON), NOON)
     now = NOON + timedelta(hours=5, minutes=10)
     status, past_due = resume(HOURLY, stored, now)

@@ -1,4 +1,4 @@
-"""Timers as they run: on the emulator, and on clocks of the test's own."""
+"""Running timers, on the emulator and on fake clocks."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 
 class FakeClock:
-    """Time passes only while a timer waits or runs; `set_at` says after how many seconds the wall clock is set."""
+    """A clock that advances only while a timer waits or runs. `set_at` says when the wall clock is set and by what."""
 
     def __init__(self, *, end: float, set_at: dict[float, timedelta] | None = None) -> None:
         self.seconds = 0.0
@@ -62,14 +62,14 @@ async def starts(clock: FakeClock, schedule: str, *, takes: float = 0.0) -> list
     return started
 
 
-async def test_a_clock_that_is_set_back_an_hour_costs_no_tick() -> None:
+async def test_no_tick_is_lost_when_the_clock_is_set_back_an_hour() -> None:
     """The due time is computed again, so that the schedule goes on as before."""
     clock = FakeClock(end=60, set_at={22: -HOUR})
     assert await starts(clock, "*/5 * * * * *") == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55]
 
 
-async def test_a_clock_that_is_set_back_during_a_run_costs_no_tick() -> None:
-    """The status after that run was computed from the time before."""
+async def test_no_tick_is_lost_when_the_clock_is_set_back_during_a_run() -> None:
+    """The status after that run was computed with the time before the change."""
     clock = FakeClock(end=60, set_at={6: -HOUR})
     assert await starts(clock, "*/10 * * * * *", takes=7) == [10, 20, 30, 40, 50]
     clock = FakeClock(end=60, set_at={12: -HOUR})
@@ -77,26 +77,26 @@ async def test_a_clock_that_is_set_back_during_a_run_costs_no_tick() -> None:
 
 
 async def test_a_clock_that_is_set_forward_over_a_due_time_makes_a_single_run() -> None:
-    """The timer notices within ten seconds, runs at once, and follows the new time from then on."""
+    """The timer notices the change within ten seconds, runs at once, and then follows the new time."""
     clock = FakeClock(end=7200, set_at={605: HOUR})  # 12:10:05 becomes 13:10:05
     assert await starts(clock, "0 0 * * * *") == [610, 3600]
 
 
-async def test_a_clock_that_is_set_forward_before_a_due_time_brings_it_nearer() -> None:
-    """12:10 becomes 12:40, so that 13:00 is twenty minutes away."""
+async def test_a_due_time_comes_sooner_when_the_clock_is_set_forward() -> None:
+    """12:10 becomes 12:40, so 13:00 is twenty minutes away."""
     clock = FakeClock(end=1900, set_at={600: HOUR / 2})
     assert await starts(clock, "0 0 * * * *") == [1800]
 
 
 @pytest.mark.parametrize("set_by", [HOUR, -HOUR, HOUR / 2])
 async def test_a_period_goes_on_when_the_clock_is_set(set_by: timedelta) -> None:
-    """It has nothing to do with the time of day."""
+    """A period does not depend on the time of day."""
     clock = FakeClock(end=200, set_at={45: set_by})
     assert await starts(clock, "00:01:00") == [60, 120, 180]
 
 
 async def test_a_run_that_outlasts_its_interval_is_followed_at_once_by_a_single_run() -> None:
-    """Missed occurrences are not piled up, and after a run in time the schedule goes on."""
+    """Several missed occurrences lead to a single run, and then the schedule goes on."""
     clock = FakeClock(end=60)
     assert await starts(clock, "*/5 * * * * *", takes=23) == [5, 28, 51]
 
@@ -126,7 +126,7 @@ def monthly(timer): note(["past due" if timer.past_due else "in time", timer.sch
 
 
 def store_missed_occurrence(status_file: Path) -> None:
-    """Make it look as if the emulator had last run seventy days ago."""
+    """Change the saved status as if the emulator had last run seventy days ago."""
     long_ago = datetime.now(UTC) - timedelta(days=70)
     month = long_ago.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     due = (month + timedelta(days=32)).replace(day=1)
@@ -135,7 +135,7 @@ def store_missed_occurrence(status_file: Path) -> None:
 
 
 def test_a_missed_occurrence_is_made_up_for_by_a_single_run(tmp_path: Path) -> None:
-    """It is past due, comes at the next start, and does not come again at the start after that."""
+    """The run is past due. It happens at the next start, and not again at the start after that."""
     app = make_app(tmp_path / "app", MONTHLY.format(use_monitor=True))
     with emulator(app) as host:
         host.wait_for_log("monthly: next run")
@@ -149,7 +149,7 @@ def test_a_missed_occurrence_is_made_up_for_by_a_single_run(tmp_path: Path) -> N
 
 
 def test_without_a_monitor_no_occurrence_is_made_up_for(tmp_path: Path) -> None:
-    """Nothing is stored, and a run by hand is shown no status."""
+    """Nothing is stored, and a run by hand gets no status."""
     app = make_app(tmp_path / "app", MONTHLY.format(use_monitor=False))
     with emulator(app) as host:
         host.wait_for_log("monthly: next run")
@@ -159,8 +159,8 @@ def test_without_a_monitor_no_occurrence_is_made_up_for(tmp_path: Path) -> None:
     assert notes(app) == [["in time", "none"]]
 
 
-def test_a_timer_is_shown_its_schedule(tmp_path: Path) -> None:
-    """NCRONTAB and time spans, with and without a monitor; at the very first start nothing has been updated yet."""
+def test_a_timer_function_gets_its_schedule(tmp_path: Path) -> None:
+    """The cases are NCRONTAB and time spans, with and without a monitor, and the very first start without a status."""
     source = f"""{HELLO}
 def seen(timer):
     never = sorted(key for key, moment in timer.schedule_status.items() if moment == "0001-01-01T00:00:00+00:00")

@@ -1,4 +1,4 @@
-"""What a function is handed, and what becomes of the value that it returns, beyond the recorded questions."""
+"""The request that a function gets, and the answer made from its result, beyond the recorded questions."""
 
 import http
 
@@ -29,7 +29,7 @@ from emulator.request import Request, for_function, normalize, query_parameters,
     ],
 )
 def test_a_path_is_normalized(raw: str, path: str) -> None:
-    """It is decoded except for slashes and has no dot segments; an escape that is not UTF-8 stays as it was written."""
+    """It is decoded except for slashes, and has no dot segments. An escape that is not UTF-8 stays unchanged."""
     assert normalize(raw) == path
 
 
@@ -50,7 +50,7 @@ def test_a_path_is_normalized(raw: str, path: str) -> None:
     ],
 )
 def test_a_query_becomes_parameters(query: str, params: dict[str, str]) -> None:
-    """Values of a repeated key are joined, empty values are left out."""
+    """Values of a repeated key are joined, and empty values are left out."""
     assert query_parameters(query) == params
 
 
@@ -76,7 +76,7 @@ def test_values_of_a_repeated_header_are_joined() -> None:
 
 
 def test_a_chunked_body_has_no_length() -> None:
-    """The host goes by the length alone, so that such a body arrives empty; it renames a length beside it."""
+    """The host reads only the length, so such a body arrives empty. A length beside the encoding is renamed."""
     chunked = (b"transfer-encoding", b"chunked")
     assert read_headers([chunked]) == {"transfer-encoding": "chunked"}
     assert read_headers([(b"content-length", b"3"), chunked]) == {
@@ -136,7 +136,7 @@ def test_a_returned_string_becomes_the_body(text: str, body: str) -> None:
     ],
 )
 def test_a_returned_string_may_be_a_whole_response(text: str, expected: tuple[int, str, bytes]) -> None:
-    """It is a JSON object with a `body`, in upper or lower case (HttpBinding.ParseResponseObject)."""
+    """It is then a JSON object with the key `body`, in upper or lower case (HttpBinding.ParseResponseObject)."""
     sent = answer(text)
     assert (sent.status, dict(sent.headers)["Content-Type"], sent.body) == expected
 
@@ -163,7 +163,7 @@ def test_an_answer_with_this_status_has_no_body(status: int) -> None:
     ("status_code", "status"), [(None, 200), (http.HTTPStatus.CREATED, 201), ("202", 202), ("many", 200), (999, 999)]
 )
 def test_a_status_code_that_is_not_a_number_becomes_200(status_code: object, status: int) -> None:
-    """All others are sent as they are."""
+    """All other status codes are sent unchanged."""
     assert answer(func.HttpResponse(status_code=status_code)).status == status  # type: ignore[arg-type]
 
 
@@ -181,7 +181,7 @@ def test_a_header_that_http_does_not_allow_cannot_be_sent(headers: dict[str, str
         answer(func.HttpResponse("x", headers=headers))
 
 
-def test_the_content_type_header_beats_the_mime_type() -> None:
+def test_the_content_type_header_overrides_the_mime_type() -> None:
     """Its name may be in upper or lower case."""
     response = func.HttpResponse("x", headers={"content-type": "a/b"}, mimetype="c/d")
     assert headers_of(response) == {"Content-Type": "a/b"}
@@ -199,20 +199,20 @@ def test_the_server_writes_the_length() -> None:
 
 
 def test_blanks_around_a_headers_value_are_not_sent() -> None:
-    """The host sends them but no client sees them; h11 would break the connection off."""
+    """The host sends them, but no client sees them. Here h11 would close the connection."""
     assert headers_of(func.HttpResponse("x", mimetype="a/b", headers={"X": " \ta b "}))["X"] == "a b"
 
 
 def test_a_repeated_header_is_sent_once() -> None:
-    """The library hands over the last of each spelling, and of those the host keeps the first."""
+    """The library keeps the last header of each spelling, and of those the host keeps the first."""
     response = func.HttpResponse("x", mimetype="a/b")
     for name, value in (("X-A", "1"), ("X-A", "2"), ("x-a", "3")):
         response.headers.add(name, value)
     assert headers_of(response) == {"X-A": "2", "Content-Type": "a/b"}
 
 
-def test_every_cookie_is_a_header_of_its_own() -> None:
-    """The host writes it again from its attributes."""
+def test_every_cookie_has_its_own_header() -> None:
+    """The host writes the cookie from its attributes."""
     response = func.HttpResponse("x", mimetype="a/b")
     response.headers.add("Set-Cookie", "a=1; Max-Age=5; Path=/; SameSite=Lax; HttpOnly; Secure; Domain=example.com")
     response.headers.add("Set-Cookie", "b=two%20words; Expires=Thu, 12 Jan 2017 13:55:08 GMT")
@@ -224,7 +224,7 @@ def test_every_cookie_is_a_header_of_its_own() -> None:
 
 @pytest.mark.parametrize("attribute", ["Expires=tomorrow", "Expires=Thu, 12-Jan-2017 13:55:08 GMT", "Max-Age=long"])
 def test_a_cookie_that_cannot_be_read_cannot_be_sent(attribute: str) -> None:
-    """The caller gets 500, as the worker reads every attribute."""
+    """The caller gets 500, because the worker parses every attribute."""
     response = func.HttpResponse("x", headers={"Set-Cookie": f"a=1; {attribute}"})
     with pytest.raises(ValueError, match=r"does not match|could not convert"):
         answer(response)

@@ -1,4 +1,4 @@
-"""What would be deployed is complete, holds nothing else, and runs by itself."""
+"""The deployment package is complete, contains nothing else, and runs by itself."""
 
 import http.client
 import subprocess
@@ -15,19 +15,19 @@ from tests.support.hosts import Reply, call
 from tests.support.package import SITE_PACKAGES, build, deployed_files, environment, lay_out_host
 
 ALONE = ("-S", "-P")
-"""Neither the environment of the tests nor the folder in which Python starts is searched for modules."""
+"""Options of Python that keep the test environment and the current folder out of the module search."""
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built once."""
+    """The package, which is built once for all tests."""
     scratch = tmp_path_factory.mktemp("package")
     return build(scratch / "app", scratch)
 
 
 @pytest.fixture(scope="module")
 def port(package: Path, storage_emulator: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port at which the package is served."""
+    """The port on which the package is served."""
     host = lay_out_host(tmp_path_factory.mktemp("host"))
     (port,) = free_ports(1)
     env = {**environment(package, host), "AzureWebJobsStorage": storage_emulator.connection_string}
@@ -48,8 +48,8 @@ def _answers(port: int) -> bool:
         return False
 
 
-def test_the_package_holds_the_app_and_nothing_else(tmp_path: Path) -> None:
-    """Every module and page of `ingest_core`, and none of what only development or the deployment itself needs."""
+def test_the_package_contains_the_app_and_nothing_else(tmp_path: Path) -> None:
+    """It has every module and page of `ingest_core`, and nothing that only development or deployment needs."""
     files = deployed_files(ROOT, tmp_path)
     folders = {name.partition("/")[0] for name in files}
     assert folders == {"function_app.py", "host.json", "ingest_core", "requirements.txt"}
@@ -60,7 +60,7 @@ def test_the_package_holds_the_app_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_every_module_comes_from_the_package(package: Path) -> None:
-    """Or from Python itself: with all adapters imported, no other folder has given any."""
+    """Apart from Python itself, no other folder provides a module, even with all adapters imported."""
     code = """
 import sys
 import function_app, ingest_core.source.choose, ingest_core.storage.azure
@@ -80,7 +80,7 @@ print(*filter(None, files), sep="\\n")
 
 
 def test_the_package_accepts_a_list(port: int) -> None:
-    """From a POST to what GET then says of it."""
+    """After a POST, GET shows the batches of the list."""
     accepted: Reply = call(port, "POST", "/ingest", {"ids": [1, 2, 3, 4], "priority": "HIGH"})
     assert accepted.status == 202, accepted.body
     shown = call(port, "GET", f"/status/{accepted.json['ingestion_id']}")
@@ -88,7 +88,7 @@ def test_the_package_accepts_a_list(port: int) -> None:
 
 
 def test_the_package_serves_its_page(port: int) -> None:
-    """A file beside the modules, which a package of modules alone would lack."""
+    """The page is a file beside the modules, so a package with only modules would lack it."""
     page = call(port, "GET", "/")
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")

@@ -1,7 +1,7 @@
-"""A program that plays the Functions host towards Microsoft's worker code, and prints what came back as JSON lines.
+"""A program that acts as the Functions host for Microsoft's worker code, and prints the answers as JSON lines.
 
-Run in the app's folder, with the app's settings in the environment. It indexes the app, then invokes every function:
-with real requests, and with real ticks until the ingestion that it has posted is completed.
+Run it in the app's folder with the app's settings in the environment. It indexes the app and then invokes every
+function. It runs ticks until the ingestion that it has posted is completed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import azure_functions_runtime as runtime
 
 
 class Message:
-    """Stands in for any protocol buffer message: its fields by name, None if absent, and which of them is set."""
+    """Replaces any protocol buffer message. A field that was not given is None."""
 
     undefined, out, inout = 0, 1, 2
 
@@ -24,7 +24,7 @@ class Message:
 
     def __getattr__(self, name: str) -> Any:
         if name[0].isupper():
-            raise AttributeError(name)  # a message type, not a field
+            raise AttributeError(name)  # the name of a message type, not of a field
         return None
 
     def WhichOneof(self, _: str) -> str | None:  # noqa: N802 # the name that protocol buffers give it
@@ -32,7 +32,7 @@ class Message:
 
 
 class Protos:
-    """Every message type is a `Message`; results and enumerations are their own names."""
+    """Replaces the module of message types: every type is a `Message`."""
 
     StatusResult = type("StatusResult", (Message,), {"Success": "success", "Failure": "failure"})
 
@@ -41,7 +41,7 @@ class Protos:
 
 
 def envelope(**fields: object) -> SimpleNamespace:
-    """Return a request as the worker's dispatcher hands it on."""
+    """Return a request in the form in which the worker's dispatcher passes it on."""
     return SimpleNamespace(request=SimpleNamespace(**fields), properties={"host": "127.0.0.1", "protos": Protos()})
 
 

@@ -1,4 +1,4 @@
-"""The app under Microsoft's own worker code (azure-functions-runtime), against a real storage emulator."""
+"""Runs the app with Microsoft's own worker code (azure-functions-runtime) and a real storage emulator."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from devtools.azurite import ROOT, Azurite, azurite
     sys.version_info < (3, 13), reason="Microsoft's azure-functions-runtime exists for Python 3.13 and later"
 )
 def test_the_real_worker_indexes_and_invokes_every_function(tmp_path: Path) -> None:
-    """Every function is indexed, decodes what the host sends, and answers; ticks complete the ingestion."""
+    """Every function is indexed, decodes the host's message and answers. Ticks complete the ingestion."""
     with azurite(tmp_path) as storage:
         lines = run(storage)
     assert lines[0]["indexed"] == [
