@@ -131,7 +131,7 @@ class App:
     async def close(self) -> None:
         """Stop all batches and close connections. The Functions host never calls this; code that ends a loop should."""
         if self._parts:
-            await self._parts.dispatcher.close()
+            await self._parts.dispatcher.stop()
             await self._parts.storage.close()
             await self._parts.source.close()
 

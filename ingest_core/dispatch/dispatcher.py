@@ -118,9 +118,9 @@ class Dispatcher:
         await self._gate.look()
         return self._gate.age()
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Stop all batches and remove their marks."""
-        await self._running.close()
+        await self._running.stop()
 
     async def _tick(self) -> Tick:
         ends_at = self._clock.monotonic() + TICK_SECONDS

@@ -20,7 +20,10 @@ from ingest_core.models import Ingestion, Item
 from ingest_core.ports import Clock, Source
 from ingest_core.storage.stores import Stores
 
-LONGEST_PAUSE_BETWEEN_WRITES_SECONDS = 5.0
+FIRST_WAIT_BETWEEN_WRITES_SECONDS = 0.1
+LONGEST_WAIT_BETWEEN_WRITES_SECONDS = 5.0
+"""How long to wait before a failed write is repeated. The wait doubles each time."""
+
 REMEMBERED_BATCHES = 64
 """The number of waiting batches whose answers are kept in memory, so that they are not fetched again."""
 
@@ -97,7 +100,7 @@ class Running:
         """Write the end of a batch that ends without a further attempt."""
         self._spawn(batch.key, self._carry_out(batch, settlement))
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Stop all batches and remove their marks."""
         self._is_stopping = True
         for key in self._fetching:
@@ -105,7 +108,7 @@ class Running:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _log_unsent(self, batch: StartedBatch) -> None:
-        text = f"batch.not_sent {batch} reason=the_slot_was_missed_or_closed"
+        text = f"batch.not_sent {batch} reason=the_slot_was_missed_throttled_or_paused"
         self._lines.append(LogLine(level=logging.INFO, text=text))
 
     def _spawn(self, key: BatchKey, work: Awaitable[None]) -> None:
@@ -229,19 +232,19 @@ class Running:
 
         A process that is stopping tries only once. If that fails, another process starts the batch after its lease.
         """
-        pause = 0.1
+        wait = FIRST_WAIT_BETWEEN_WRITES_SECONDS
         while True:
             try:
                 await write()
             except StorageUnavailable as error:
-                if pause == 0.1:
+                if wait == FIRST_WAIT_BETWEEN_WRITES_SECONDS:  # only the first failure is logged
                     retry = "after_lease" if self._is_stopping else "until_written"
                     self._lines.append(LogLine(level=logging.ERROR, text=f"{event} error={error} retry={retry}"))
                 if self._is_stopping:
                     return
                 self._report_failing_ends(key, failing=True)
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_BETWEEN_WRITES_SECONDS)
+                await self._clock.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT_BETWEEN_WRITES_SECONDS)
             else:
                 self._report_failing_ends(key, failing=False)
                 return

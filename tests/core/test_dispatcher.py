@@ -303,7 +303,7 @@ async def test_a_throttle_outlives_the_process_that_learned_of_it() -> None:
     first = world.host(api)
     await world.post(range(3))
     await keep_ticking(first, until=9)
-    await first.dispatcher.close()
+    await first.dispatcher.stop()
     api.answer = str
     for number in range(6):
         await keep_ticking(world.host(api, clock=HostClock(base=number * 100.0)), until=true_time() + 12)
@@ -709,7 +709,7 @@ async def stopped(host: Host, tick: "asyncio.Task[Tick]") -> None:
     """Stop a process in order: the tick is cancelled, then the batches."""
     tick.cancel()
     await asyncio.gather(tick, return_exceptions=True)
-    await host.dispatcher.close()
+    await host.dispatcher.stop()
 
 
 @in_virtual_time

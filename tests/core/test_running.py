@@ -266,7 +266,7 @@ async def test_closing_stops_the_fetch_and_takes_the_mark_back() -> None:
     batches = Batches(Api(seconds=9.0))
     await batches.send(await batches.marked())
     await asyncio.sleep(2)
-    await batches.running.close()
+    await batches.running.stop()
     flight = await batches.flight()
     assert (flight.running, flight.attempts, flight.failures) == (False, 1, 0)
     assert len(batches.running) == 0
@@ -279,7 +279,7 @@ async def test_closing_sees_an_end_written_that_is_being_written() -> None:
     batches.host.wire.seconds["ingestions put_and_merge"] = 1.0
     await batches.send(await batches.marked())
     await asyncio.sleep(0.5)
-    await batches.running.close()
+    await batches.running.stop()
     assert (await batches.ingestion()).status is Status.COMPLETED
 
 
@@ -291,7 +291,7 @@ async def test_closing_without_storage_ends_after_one_more_try() -> None:
     await asyncio.sleep(1)
     batches.host.wire.failing.update({"ingestions merge", "ingestions get"})
     began = batches.host.clock.monotonic()
-    await batches.running.close()
+    await batches.running.stop()
     assert batches.host.clock.monotonic() - began < 6
     assert (await batches.flight()).running
 

@@ -220,7 +220,7 @@ async def kill(host: Host, ticking: "asyncio.Task[Any]") -> None:
     host.wire.is_killed = True
     ticking.cancel()
     await asyncio.gather(ticking, return_exceptions=True)
-    await host.dispatcher.close()
+    await host.dispatcher.stop()
 
 
 async def keep_ticking(host: Host, *, until: float, schedule: float = 5.0) -> list[Tick]:
