@@ -40,6 +40,7 @@ export class Pace {
     this.#isStale = false;
     this.#offset = Date.parse(lanes.now) - performance.now();
     this.#plot.show(lanes);
+    if (!this.#waiting()) this.#plot.interrupt(); // a gap while nothing waits says nothing of the pace
     setText(this.#last, this.#lastWords(lanes));
     this.#draw();
   }
