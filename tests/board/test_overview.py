@@ -32,7 +32,7 @@ def test_the_running_batch_is_shown(world: World, open_page: Open) -> None:
     world.running = [one]
     running = open_page().get_by_role("region", name="Running now")
     expect(running).to_contain_text("July")
-    expect(running).to_contain_text("Batch 3 of 10, for")
+    expect(running).to_contain_text("Batch 3 of 10, since")
 
 
 def test_ended_lists_show_their_outcome_newest_first(world: World, open_page: Open) -> None:

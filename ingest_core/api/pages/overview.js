@@ -5,8 +5,8 @@ import { pauseButton } from "./pauses.js";
 import { bar, updateBar } from "./bar.js";
 import { createRecent } from "./recent.js";
 import { createWaiting } from "./waiting.js";
-import { aheadWords, batches, duration, forecastWords, LANES, listName, moment, pauseWords, progress, quoted, some,
-  statusWord } from "./words.js";
+import { aheadWords, batches, duration, exactly, forecastWords, LANES, listName, moment, number, pauseWords, progress,
+  quoted, some, statusWord } from "./words.js";
 
 const MOST_SHOWN = 6; // lists in each lane
 
@@ -17,7 +17,7 @@ function createRunning() {
   const idle = el("p", { class: "quiet" });
   const node = el("section", { "aria-labelledby": "running-title" },
     el("h2", { id: "running-title" }, "Running now"), idle, rows);
-  function update(lanes, now) {
+  function update(lanes) {
     setTextOrHide(idle, lanes.running.length ? "" : idleWords(lanes));
     keyed(rows, lanes.running, {
       key: one => `${one.ingestion_id}/${one.batch}`,
@@ -25,8 +25,7 @@ function createRunning() {
         el("span", { class: `lane-name ${one.priority}` }, one.priority)), el("p", { class: "quiet" })),
       update: (row, one) => {
         setText(row.querySelector("a"), listName(one));
-        const since = duration((now - Date.parse(one.since)) / 1000);
-        setText(row.lastElementChild, `Batch ${one.batch} of ${one.of}, for ${since}`);
+        setText(row.lastElementChild, `Batch ${number(one.batch)} of ${number(one.of)}, since ${exactly(one.since)}`);
       },
     });
   }
@@ -144,7 +143,7 @@ export function createOverview(context, query) {
     setTextOrHide(paused, found.paused && `All lanes: ${pauseWords(found.paused, now)}`);
     setTextOrHide(throttled, throttleWords(found, now));
     all.update(found.paused);
-    running.update(found, now);
+    running.update(found);
     for (const name of LANES) lanes[name].update(found.lanes[name], waiting.behind(name), now);
     empty.hidden = found.running.length > 0 || LANES.some(name => found.lanes[name].ingestions > 0);
     const sign = signOf(found);
