@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from ingest_core.api.openapi import document
 from tests.board.conftest import Open, axe_source
-from tests.board.test_docs import DOCUMENT
 from tests.board.world import World, at, list_id, summary
 
 
@@ -30,7 +30,7 @@ def _violations(page: Page, axe: str) -> list[str]:
 @pytest.mark.parametrize("address", ["/", f"/#/list/{list_id(2)}", "/#/new", "/docs"])
 def test_no_page_has_a_violation(world: World, open_page: Open, axe: str, address: str) -> None:
     """With lists of every status, a paused lane and a throttle."""
-    world.openapi = DOCUMENT
+    world.openapi = document()
     world.pauses["LOW"] = {"reason": "the API is being moved", "since": at(-60), "until": None}
     world.throttled = {"until": at(60), "reason": "the API answered 429"}
     counts = {"completed": 3, "failed": 2, "cancelled": 5, "yet_to_start": 0}

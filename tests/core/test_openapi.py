@@ -8,7 +8,7 @@ from openapi_spec_validator import validate
 import function_app
 from ingest_core.api.messages import Answer, Request
 from ingest_core.api.openapi import answer_openapi, document
-from ingest_core.api.pages import answer_problem_type
+from ingest_core.api.pages import BOARD, DOCS, answer_page, answer_problem_type
 from ingest_core.api.problems import KINDS, Kind
 from tests.support.document import check_answer, check_examples
 
@@ -77,6 +77,19 @@ def test_an_unknown_type_of_problem_is_404(slug: str) -> None:
     answer = answer_problem_type(slug, Request())
     assert json.loads(answer.body)["type"] == "/problems/unknown-page"
     check_answer("/problems/{slug}", "GET", status=404, headers=_headers(answer), body=answer.body)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [("/", BOARD), ("/docs", DOCS), *(("/pages/{file}", name) for name in ("style.css", "board.js", "icon.svg", "x"))],
+)
+def test_the_pages_answer_as_documented(template: str, name: str) -> None:
+    """Also to a caller who has the file, and for a name that is not there."""
+    first = answer_page(name, Request())
+    again = answer_page(name, Request(headers={"if-none-match": "*"}))
+    assert {first.status, again.status} == ({404} if name == "x" else {200, 304})
+    for answer in (first, again):
+        check_answer(template, "GET", status=answer.status, headers=_headers(answer), body=answer.body)
 
 
 def test_they_are_only_read() -> None:
