@@ -159,15 +159,16 @@ class Dispatcher:
         wait = self._gate.due_at() - self._clock.monotonic()
         if wait > (NEAR_SECONDS if self._running else patience):
             await self._gate.write_throttle()
-            if not self._running or self._gate.is_throttled() or self._gate.has_news:
+            if not self._running or self._gate.is_throttled() or self._gate.has_unwritten_reasons:
                 await self._gate.note()
             return Far(wait)
-        if wait > self._lead:
+        if wait > self._lead and view.is_owner:
+            await self._clock.sleep(wait - self._lead)
+        elif wait > self._lead:
             # Another process's write counts from the moment at which it is seen, so look for it often.
-            await self._clock.sleep(wait - self._lead if view.is_owner else min(GO_ON_SECONDS, wait - self._lead))
-            if not view.is_owner:
-                await self._gate.read()
-                return Again()
+            await self._clock.sleep(min(GO_ON_SECONDS, wait - self._lead))
+            await self._gate.read()
+            return Again()
         looked_at = self._clock.monotonic()
         sight = await self._look.look()
         if sight.greatest_age > self._gate.age():
@@ -186,7 +187,7 @@ class Dispatcher:
         if any(sight.removable.values()):
             if await self._gate.take_for_sweep(self._gate.view):
                 await self._sweep.remove(sight)
-        elif sight.waits or self._gate.has_news:
+        elif sight.waits or self._gate.has_unwritten_reasons:
             await self._gate.note()
         return Nothing()
 

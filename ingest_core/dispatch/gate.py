@@ -43,7 +43,7 @@ class Gate:
         self._lock = asyncio.Lock()  # one write at a time
         self._reasons = Reasons()
         self._unwritten_throttle = False
-        self.has_news = False
+        self.has_unwritten_reasons = False
         """Whether there are reasons for people that are not in the row yet. `note` writes them."""
 
     # Answers from the view, without a storage call ---------------------------------------------------------------
@@ -105,7 +105,7 @@ class Gate:
             self._reasons = replace(self._reasons, down_since=down_since)
         if trouble is not None:
             self._reasons = replace(self._reasons, trouble=trouble)
-        self.has_news = self.has_news or self._reasons != before
+        self.has_unwritten_reasons = self.has_unwritten_reasons or self._reasons != before
 
     def throttle_until(self, moment: float, reason: str) -> None:
         """Start nothing before this moment (own monotonic clock). `write_throttle` makes it known to others."""
@@ -167,7 +167,7 @@ class Gate:
         async with self._lock:
             if self._view is None or not self._view.is_owner:
                 return
-            if self.view.row.due > self.age() + self._seconds_to_own_start() + 0.1:
+            if self.view.row.due > self.age() + self._seconds_to_own_start() + 0.1:  # less is not worth a write
                 await self._write(lambda row, age: replace(row, due=age + self._seconds_to_own_start()))
 
     async def note(self) -> None:
@@ -245,7 +245,8 @@ class Gate:
     def _first_row(self) -> GateRow:
         age = self._view.age(self._clock.monotonic()) if self._view else 0.0
         due = due_after_take(age, interval=self._interval, sweeps=False)
-        due = max(due, age + self._seconds_to_own_start() if self._unwritten_throttle else due)
+        if self._unwritten_throttle:
+            due = max(due, age + self._seconds_to_own_start())
         return self._reasons.on(GateRow(slot=0, token=uuid4().hex, age=age, due=due))
 
     async def _write(
@@ -278,7 +279,7 @@ class Gate:
             self._tokens = {token}
             self._view = View(stored=stored, seen_at=self._clock.monotonic(), is_owner=True)
         self._tokens = {token}
-        self.has_news = self.has_news and self._reasons != reasons
+        self.has_unwritten_reasons = self.has_unwritten_reasons and self._reasons != reasons
         return True
 
     async def _write_row(self, row: GateRow, etag: str) -> str:

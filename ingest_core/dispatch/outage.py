@@ -12,6 +12,8 @@ from ingest_core.dispatch.attempt import Failed, Outcome, Throttled
 
 BATCHES_UNTIL_DOWN = 3
 LONGEST_BACK_OFF_SECONDS = 60.0
+MOST_BACK_OFFS = 12
+"""More are not counted: with this many, even the shortest interval (0.1 s) has doubled to more than a minute."""
 
 BatchKey = tuple[UUID, int]
 
@@ -32,14 +34,16 @@ class ApiState:
         """The state once a batch's attempt has had this outcome."""
         match outcome:
             case Throttled():
-                return replace(self, back_offs=min(self.back_offs + 1, 10))
+                return replace(self, back_offs=min(self.back_offs + 1, MOST_BACK_OFFS))
             case Failed(had_answer=False):
                 failing = self.failing | {batch}
                 back_offs = self.back_offs + 1 if len(failing) >= BATCHES_UNTIL_DOWN else 0
-                return ApiState(failing=failing, back_offs=min(back_offs, 10))
+                return ApiState(failing=failing, back_offs=min(back_offs, MOST_BACK_OFFS))
             case _:
                 return ApiState()
 
     def back_off_seconds(self, interval: float) -> float:
         """How long the gate is throttled after an attempt if the API does not say how long."""
-        return max(interval, min(interval * 2.0 ** max(0, self.back_offs - 1), LONGEST_BACK_OFF_SECONDS))
+        doublings = max(0, self.back_offs - 1)
+        back_off = min(interval * 2.0**doublings, LONGEST_BACK_OFF_SECONDS)
+        return max(interval, back_off)

@@ -55,13 +55,16 @@ def test_a_throttled_attempt_neither_begins_nor_ends_an_outage() -> None:
     assert after((0, FAILED), (1, FAILED), (2, FAILED), (3, THROTTLED)).is_down
 
 
-def test_the_back_off_doubles_from_the_interval_up_to_a_minute() -> None:
-    """It grows with every attempt that finds the API down."""
+@pytest.mark.parametrize(
+    ("interval", "expected"), [(5.0, [5, 10, 20, 40, *[60] * 10]), (0.1, [*[0.1 * 2**n for n in range(10)], *[60] * 4])]
+)
+def test_the_back_off_doubles_from_the_interval_up_to_a_minute(interval: float, expected: list[float]) -> None:
+    """It grows with every attempt that finds the API down, also from the shortest interval."""
     state, waits = after((0, FAILED), (1, FAILED)), []
-    for index in range(2, 9):
+    for index in range(2, 16):
         state = state.after((LIST, index), FAILED)
-        waits.append(state.back_off_seconds(5.0))
-    assert waits == [5, 10, 20, 40, 60, 60, 60]
+        waits.append(state.back_off_seconds(interval))
+    assert waits == pytest.approx(expected)
 
 
 def test_the_back_off_of_a_throttle_that_names_no_time_grows_too() -> None:

@@ -184,7 +184,7 @@ async def test_an_end_is_tried_until_it_is_written_and_logged_twice() -> None:
     await asyncio.sleep(60)
     assert batches.texts() == ["batch.started", "batch.end_unwritten"]
     assert batches.host.wire.calls.count("ingestions put_and_merge") > 10
-    assert batches.gate.has_news
+    assert batches.gate.has_unwritten_reasons
     batches.host.wire.failing.clear()
     await asyncio.sleep(6)
     assert batches.texts() == ["batch.completed", "ingestion.completed"]
