@@ -3,13 +3,16 @@
 import asyncio
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from ingest_core.dispatch.slots import START_BUDGET_SECONDS
+from ingest_core.dispatch.upkeep import Upkeep
 from ingest_core.errors import AlreadyEnded, StorageUnavailable
 from ingest_core.models import Priority, Status
 from ingest_core.storage.gate_row import EVERYTHING
+from ingest_core.storage.stores import open_stores
 from tests.support.callers import Desk
 
 
@@ -282,3 +285,87 @@ async def test_what_another_process_has_accepted_is_missing_in_what_is_kept(desk
     forecast = (await desk.service.summary(two)).forecast
     assert forecast
     assert forecast.batches_ahead == 1
+
+
+# Crashes -------------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Dying(Desk):
+    """A process that is killed just before its n-th storage call takes effect, or just after."""
+
+    def __init__(self, world: Desk, number: int, when: str) -> None:
+        self._left, self._when = number, when
+        super().__init__(world.account, world.clock, ended_queue="ended")
+
+    async def before_call(self, call: str) -> None:
+        self._left -= 1
+        if self._left < 0 or (self._left == 0 and self._when == "before"):
+            raise Killed
+        await super().before_call(call)
+
+    async def after_call(self, call: str) -> None:
+        if self._left == 0:
+            raise Killed
+        await super().after_call(call)
+
+
+async def keep_up(desk: Desk) -> None:
+    """Upkeep, by a process that is well."""
+
+    async def gate_age() -> float:
+        return 0.0
+
+    stores = open_stores(desk.storage, sends_events=True)
+    await Upkeep(stores, gate_age=gate_age, clock=desk.clock, retention_days=0).run()
+
+
+async def assert_all_is_well(desk: Desk) -> None:
+    """Each open ingestion has its message and a true backlog row, and each that has ended is closed, with its event."""
+    rows = {row.ingestion_id: row for row in await desk.backlog.everything()}
+    events = [json.loads(event)["data"]["ingestion_id"] for event in await desk.storage.events()]
+    for key in {UUID(key[0]) for key in desk.account.table("ingestions")}:
+        row = await desk.read(key)
+        if row.has_ended:
+            assert key not in rows
+            assert (str(key), row.status) in closed(desk)
+            assert 1 <= events.count(str(key)) <= 2
+            continue
+        assert (rows[key].priority, rows[key].generation) == (row.priority, row.generation)
+        live = [json.loads(text) for text in desk.texts(f"ingest-{row.priority.lower()}")]
+        assert {"format": 2, "ingestion_id": str(key), "generation": row.generation} in live
+
+
+ACTS = {
+    "cancel": lambda desk, one, _: desk.service.cancel(one),
+    "priority": lambda desk, one, _: desk.service.change_priority(one, Priority.LOW),
+    "retry": lambda desk, _, failed: desk.service.retry(failed),
+    "pause": lambda desk, *_: desk.service.pause("LOW"),
+}
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_process_may_die_at_any_call_of_what_a_person_asks_for(act: str, when: str, *, repeats: bool) -> None:
+    """A repeat completes it; if nobody repeats it, upkeep leaves it done or undone, and nothing in between."""
+    for number in range(1, 100):
+        desk = Desk(ended_queue="ended")
+        one, failed = await desk.post([1, 2, 3, 4]), await desk.post([5])
+        await desk.run(failed, status=Status.FAILED)
+        try:
+            await ACTS[act](Dying(desk, number, when), one, failed)
+        except Killed:
+            if repeats:
+                await ACTS[act](desk, one, failed)
+            elif act == "retry":  # nobody was told of it, so it may stay behind until somebody asks again
+                continue
+            await keep_up(desk)
+            await assert_all_is_well(desk)
+        else:
+            assert number > 4
+            return
+    pytest.fail("it never came to its end")

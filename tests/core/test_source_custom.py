@@ -1,13 +1,17 @@
 """Tests of sources of one's own: what may go wrong in them, and what it costs."""
 
 import asyncio
+import re
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from devtools.azurite import ROOT
 from ingest_core.errors import AttemptFailed, InvalidSettings, ItemRejected, SourceError, SourceUnavailable
 from ingest_core.ports import Answer
 from ingest_core.source.custom import CustomSource, load_class
@@ -279,3 +283,24 @@ def test_a_class_that_cannot_be_a_source_is_a_setting_error(name: str, problem: 
     assert line.startswith("INGEST_SOURCE: ")
     assert problem in line
     assert "secret" not in line
+
+
+async def test_the_readmes_source_works_as_it_is_shown() -> None:
+    """In ten lines or so; its client is what a reader has."""
+    (code,) = re.findall(r"```python\n(from ingest_core\.errors .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+    class Client:
+        status = 200
+
+        async def items(self, _: Sequence[int]) -> SimpleNamespace:
+            return SimpleNamespace(status=self.status, items={1: {"n": 1}})
+
+    client = Client()
+    names: dict[str, Any] = {"my_client": client}
+    exec(code, names)  # noqa: S102 # what readers are told to copy
+    found, unknown = await ask(names["Catalogue"](), 1, 2)
+    assert (found, str(unknown)) == ('{"n":1}', "unknown")
+    client.status = 429
+    (busy, _) = await ask(names["Catalogue"](), 1, 2)
+    assert isinstance(busy, SourceUnavailable)
+    assert busy.retry_after_seconds == 30
