@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ingest_core.api.messages import Answer, Request
 from ingest_core.api.routing import Context, Handler, respond, wrong_settings_answer
 from ingest_core.clock import SystemClock
-from ingest_core.dispatch.assembly import make_dispatcher
+from ingest_core.dispatch.assembly import DispatchParts, make_dispatcher
 from ingest_core.dispatch.dispatcher import Dispatcher
 from ingest_core.dispatch.settlement import Rules
 from ingest_core.dispatch.upkeep import Upkeep
@@ -37,11 +37,16 @@ class Parts:
 
     context: Context
     stores: Stores
-    dispatcher: Dispatcher
+    dispatch: DispatchParts
     upkeep: Upkeep
     storage: Storage
     source: Source
     clock: Clock
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What the timer runs."""
+        return self.dispatch.dispatcher
 
 
 def assemble(
@@ -57,7 +62,7 @@ def assemble(
     rules = Rules(
         max_attempts=settings.max_attempts, interval=settings.interval, max_retry_after=settings.max_retry_after
     )
-    dispatcher = make_dispatcher(
+    dispatch = make_dispatcher(
         stores,
         source=source,
         clock=clock,
@@ -66,12 +71,14 @@ def assemble(
         lease_seconds=settings.lease_seconds,
         max_in_flight=settings.max_in_flight,
         is_orphaned=is_orphaned,
-    ).dispatcher
+    )
     return Parts(
         context=_context(settings, stores, clock),
         stores=stores,
-        dispatcher=dispatcher,
-        upkeep=Upkeep(stores, gate_age=dispatcher.gate_age, clock=clock, retention_days=settings.retention_days),
+        dispatch=dispatch,
+        upkeep=Upkeep(
+            stores, gate_age=dispatch.dispatcher.gate_age, clock=clock, retention_days=settings.retention_days
+        ),
         storage=storage,
         source=source,
         clock=clock,

@@ -17,10 +17,13 @@ from ingest_core.models import Priority, Status
 from ingest_core.ports import CALL_SECONDS
 from ingest_core.storage.gate_row import GateRow
 from tests.support.cluster import Cluster
-from tests.support.machines import LEASE, Answer, Host
+from tests.support.machines import Answer, Host
 from tests.support.referee import Entry
 from tests.support.virtual_time import HostClock, run, true_time
 from tests.support.wire import Fault
+
+LEASE = 25.0
+"""Of a source timeout of ten seconds, as in every cluster here unless it says otherwise."""
 
 OK = Answer("ok", 0.1)
 FAILED = Answer("failed", 0.1)
@@ -410,8 +413,8 @@ def test_ninety_six_front_ingestions_are_read_in_a_slot(latency: float, seconds:
         stuck = [await cluster.post(3, lane) for lane in (Priority.HIGH, Priority.MEDIUM) for _ in range(32)]
         low = await cluster.post(30, Priority.LOW)
         for entry in stuck:
-            await cluster.people.ingestions.change(
-                entry.ingestion.ingestion_id,
+            await cluster.stores.ingestions.change(
+                entry.ingestion_id,
                 lambda row: row.batch_started(0, token="a", age=0, lease=9, at=row.created_at).attempt_failed(
                     0, "a", error="x", counts=True, not_before=5_000
                 ),
@@ -451,7 +454,7 @@ def test_a_list_ends_before_its_backlog_row_is_written() -> None:
         entry = await cluster.post(3, to=other)
         assert host.process.ticks
         assert entry.has_ended
-        assert await cluster.people.backlog.everything()
+        assert await cluster.stores.backlog.everything()
         await cluster.drain()
 
     play(scenario, interval=0.2)
@@ -481,7 +484,7 @@ def test_a_message_of_an_ingestion_that_does_not_exist_is_moved_to_poison() -> N
     async def scenario(cluster: Cluster) -> None:
         cluster.add_host()
         lost: UUID = uuid4()
-        await cluster.people.lanes.put(Priority.HIGH, lost)
+        await cluster.stores.lanes.put(Priority.HIGH, lost)
         await cluster.post(3)
         await cluster.settle(within=60)
         await cluster.drain()
@@ -527,7 +530,7 @@ def test_two_hosts_find_a_gate_that_cannot_be_read() -> None:
             cluster.add_host(HostClock()).process.wire.latency = 0.5  # both have read it before one replaces it
         await cluster.post(60)
         rows = cluster.account.table("dispatch")
-        await cluster.people.gate.set_pause("LOW", None, gate=GateRow(slot=1, token="x", age=1.0, due=1.0))
+        await cluster.stores.gate.set_pause("LOW", None, gate=GateRow(slot=1, token="x", age=1.0, due=1.0))
         for key, stored in list(rows.items()):
             rows[key] = replace(stored, entity={**stored.entity, "token": ""}, etag="edited")
         await asyncio.sleep(30)

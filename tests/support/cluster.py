@@ -5,22 +5,28 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from random import Random
 from typing import Any
+from uuid import uuid5
 
-from ingest_core.dispatch.slots import START_BUDGET_SECONDS
+from ingest_core.app import assemble
 from ingest_core.errors import AlreadyEnded, StorageUnavailable
-from ingest_core.models import Ingestion, Priority
+from ingest_core.models import IngestRequest, Priority
 from ingest_core.ports import Storage
-from ingest_core.storage.gate_row import GateRow, Pause
+from ingest_core.service.retrying import KEYS
+from ingest_core.service.service import Service
+from ingest_core.settings import Settings, read_settings
+from ingest_core.source.simulated import SimulatedSource
 from ingest_core.storage.memory import Account, MemoryStorage
-from ingest_core.storage.stores import Stores, open_stores
-from tests.support.accept import accept, new_ingestion
 from tests.support.machines import Answer, Host, Process
 from tests.support.referee import RESUME_SECONDS, Entry, Referee
 from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Died, Disk, Wire, remote
+
+
+def settings_with(**values: float) -> Settings:
+    """The service's settings, with these values and no others."""
+    return read_settings({"AzureWebJobsStorage": "-", **{name: str(value) for name, value in values.items()}})
 
 
 class Cluster:
@@ -29,6 +35,8 @@ class Cluster:
     def __init__(self, *, seed: int = 0, interval: float = 5.0, connect: Callable[[], Storage] | None = None) -> None:
         self.random = Random(seed)  # noqa: S311 # latencies, no secrets
         self.interval = interval
+        self.settings = settings_with(INGEST_INTERVAL_SECONDS=interval)
+        """Of the processes that start from now on."""
         self.period = 5.0 if interval >= 5 else 1.0
         self.referee = Referee(interval=interval)
         self.disk = Disk(self.referee.saw, is_real=connect is not None)
@@ -40,7 +48,14 @@ class Cluster:
         self.account = Account(now=clock.now)
         self._connect = connect or (lambda: MemoryStorage(self.account))
         self._connected: list[Storage] = []
-        self.people = open_stores(remote(self.connect(), Wire(self.disk, clock, self.random)), sends_events=False)
+        parts = assemble(
+            self.settings,
+            storage=remote(self.connect(), Wire(self.disk, clock, self.random)),
+            source=SimulatedSource(clock=clock),
+            clock=clock,
+        )
+        self.people, self.stores = parts.context.service, parts.stores
+        """The service of a host that never fails and does not tick, and its storage."""
         self._clock = clock
         self._items = 0
         self._kept: set[asyncio.Task[Any]] = set()
@@ -51,7 +66,7 @@ class Cluster:
         clock = clock or HostClock(
             base=self.random.uniform(0, 1e6),
             rate=1 + self.random.uniform(-0.0005, 0.0005),
-            wall_offset=self.random.uniform(-5, 5),
+            wall_offset=self.random.uniform(-130, 130),
         )
         self.hosts.append(Host(f"host{len(self.hosts)}", self, clock))
         return self.hosts[-1]
@@ -75,65 +90,53 @@ class Cluster:
     # Callers ------------------------------------------------------------------------------------------------------
 
     def expect(self, size: int, lane: Priority) -> Entry:
-        """A list that is about to be posted."""
+        """A list that is about to be posted, with an idempotency key."""
         ids = range(self._items + 1, self._items + size + 1)
         self._items += size
-        return self.referee.expect(new_ingestion(ids, lane, at=self._clock.now()), ids)
+        return self.referee.expect(uuid5(KEYS, f"key:{ids[0]}"), ids, lane)
 
     async def post(self, size: int, lane: Priority = Priority.HIGH, *, to: Host | None = None) -> Entry:
-        """Post a list, to a host that may fail and die or to storage that does not; it may stay unacknowledged."""
+        """Post a list, to a host that may fail and die or to one that does not; it may stay unacknowledged."""
         entry = self.expect(size, lane)
-        process = to.process if to else None
-        if process is None:
-            await self.repeat(entry, self.people)
-        else:
-            await process.spawn(self.repeat(entry, process.stores))
+        await self.repeat(entry, to=to)
         return entry
 
-    async def repeat(self, entry: Entry, stores: Stores) -> None:
+    async def repeat(self, entry: Entry, *, to: Host | None = None) -> None:
         """Post a list, perhaps once more."""
-        with suppress(StorageUnavailable):
-            await accept(stores, entry.ingestion, entry.ids)
-            if entry.acknowledged_at is None:
-                entry.acknowledged_at = true_time()
+        request, key = IngestRequest(ids=entry.ids, priority=entry.lane), str(entry.ids[0])
+        is_accepted = await self._ask(to, lambda service: service.accept(request, idempotency_key=key))
+        if is_accepted and entry.acknowledged_at is None:
+            entry.acknowledged_at = true_time()
 
-    async def cancel(self, entry: Entry) -> None:
+    async def cancel(self, entry: Entry, *, to: Host | None = None) -> None:
         """Cancel a list."""
-        now = self._clock.now()
-        with suppress(AlreadyEnded):
-            written = await self.people.ingestions.change(
-                entry.ingestion.ingestion_id, lambda row: row.cancelled(reason="", at=now).with_end(now)
-            )
-            if written and written.value.has_ended:
-                await self.people.closing.close(written.value)
+        await self._ask(to, lambda service: service.cancel(entry.ingestion_id))
 
-    async def move(self, entry: Entry, lane: Priority) -> None:
+    async def move(self, entry: Entry, lane: Priority, *, to: Host | None = None) -> None:
         """Move a list to the back of another lane."""
-        key, now = entry.ingestion.ingestion_id, self._clock.now()
-        with suppress(AlreadyEnded):
-            acknowledged_at, entry.acknowledged_at = entry.acknowledged_at, None  # not in line meanwhile
-            try:
-                written = await self.people.ingestions.change(key, lambda row: row.moved(lane, at=now))
-                assert written is not None
-                entry.position = None
-                await self.people.backlog.update(written.value)
-                await self.people.lanes.put(lane, key, written.value.generation)
-                await self.people.ingestions.change(key, _queued)
-                acknowledged_at = true_time()
-            finally:
-                entry.acknowledged_at = acknowledged_at
+        await self._ask(to, lambda service: service.change_priority(entry.ingestion_id, lane))
 
     async def pause(self, lane: Priority, seconds: float) -> None:
         """Pause a lane for so long."""
-        unused = GateRow(slot=0, token="unused", age=0.0, due=self.interval + START_BUDGET_SECONDS)
         self.referee.skipped[lane] = math.inf
-        await self.people.gate.set_pause(lane, Pause(since=self._clock.now()), gate=unused)
-        await asyncio.sleep(START_BUDGET_SECONDS + 0.01)  # a starter that took the gate before gets out of the way
+        await self.people.pause(lane)
         self.referee.paused_at[lane] = true_time()
         await asyncio.sleep(seconds)
         del self.referee.paused_at[lane]
-        await self.people.gate.set_pause(lane, None, gate=unused)
+        await self.people.resume(lane)
         self.referee.skipped[lane] = true_time() + max(self.interval, RESUME_SECONDS)
+
+    async def _ask(self, host: Host | None, question: Callable[[Service], Coroutine[Any, Any, Any]]) -> bool:
+        """Whether a host has done what a caller asks for; it may fail or die."""
+        process = host.process if host else None
+
+        async def asked() -> bool:
+            with suppress(AlreadyEnded, StorageUnavailable):
+                await question(process.service if process else self.people)
+                return True
+            return False
+
+        return bool(await (process.spawn(asked()) if process else asked()))
 
     # The end ------------------------------------------------------------------------------------------------------
 
@@ -147,10 +150,10 @@ class Cluster:
             host.jitter = lambda: 0.0
             host.boot()
         while lost := [entry for entry in self.referee.entries.values() if entry.acknowledged_at is None]:
-            await self.repeat(lost[0], self.people)
+            await self.repeat(lost[0])
         await self.settle(within=within)
         await asyncio.sleep(90)  # the last sweeps, of messages that crashed ones have hidden too
-        await self._close_the_rest()
+        await self.hosts[0].process.keep_up()  # by hand; its timer would come within ten minutes
         self.referee.check_ends()
         await self._check_remains()
         self.referee.check()
@@ -181,28 +184,17 @@ class Cluster:
             await storage.close()
         loop.pending_io -= 1
 
-    async def _close_the_rest(self) -> None:
-        """What upkeep does: close what has ended and is still in the backlog."""
-        for row in await self.people.backlog.everything():
-            present = await self.people.ingestions.read(row.ingestion_id)
-            if present.value.has_ended:
-                await self.people.closing.close(present.value, backlog_key=row.row_key)
-
     async def _check_remains(self) -> None:
-        if left := [str(row.ingestion_id)[:8] for row in await self.people.backlog.everything()]:
+        if left := [str(row.ingestion_id)[:8] for row in await self.stores.backlog.everything()]:
             self.referee.blame(f"in the backlog: {left}")
         for lane in Priority:
-            if left := [message.text for message in await self.people.lanes.peek(lane)]:
+            if left := [message.text for message in await self.stores.lanes.peek(lane)]:
                 self.referee.blame(f"in the queue of {lane}: {left}")
         for entry in list(self.referee.entries.values()):
-            if entry.present and not await self.people.history.contains(entry.present):
-                self.referee.blame(f"not in the history: {entry.ingestion.ingestion_id}")
+            if entry.present and not await self.stores.history.contains(entry.present):
+                self.referee.blame(f"not in the history: {entry.ingestion_id}")
 
     def _note_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not isinstance(error, Died | asyncio.CancelledError | None):
             self.referee.blame(f"{context['message']}: {error!r}")
-
-
-def _queued(row: Ingestion) -> Ingestion:
-    return replace(row, is_queued=True)

@@ -7,7 +7,6 @@ was killed: it gets no further tick and learns of it within a second, and what i
 
 import asyncio
 import json
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ingest_core.dispatch.assembly import make_dispatcher
+from ingest_core.app import assemble
 from ingest_core.dispatch.look import Look, Sight
-from ingest_core.dispatch.settlement import Rules
 from ingest_core.dispatch.slots import START_BUDGET_SECONDS
 from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable, StorageUnavailable
 from ingest_core.ports import Answer as SourceAnswer
-from ingest_core.storage.stores import open_stores
 from tests.support.referee import Looked
 from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Died, Wire, remote
@@ -29,9 +26,8 @@ from tests.support.wire import Died, Wire, remote
 if TYPE_CHECKING:
     from tests.support.cluster import Cluster
 
-SOURCE_TIMEOUT = 10.0
-LEASE = SOURCE_TIMEOUT + 15.0
-MAX_RETRY_AFTER = 3600.0
+UPKEEP_SECONDS = 600.0
+"""The timer of the upkeep fires this often, and at the start of a host."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,8 @@ class ScriptedSource:
             case "failed":
                 return AttemptFailed("the source failed")
         if answer.retry_after is not None:
-            wait = max(min(answer.retry_after, MAX_RETRY_AFTER), self._cluster.interval)
+            settings = self._process.settings
+            wait = max(min(answer.retry_after, settings.max_retry_after), settings.interval)
             self._process.held_until = max(self._process.held_until, true_time() + wait * 0.99)
         return SourceUnavailable("the source asks to wait", retry_after_seconds=answer.retry_after)
 
@@ -105,25 +102,23 @@ class Process:
         self.name = name
         self.wire = Wire(cluster.disk, clock, cluster.random)
         self.clock = MortalClock(clock, self.wire)
-        self.stores = open_stores(remote(cluster.connect(), self.wire), sends_events=False)
+        self.settings = cluster.settings
         self.is_retired = False
         self.is_orphaned = False
         self.looked = Looked()
         self.held_until = 0.0
         self._referee = cluster.referee
-        interval = cluster.interval
-        parts = make_dispatcher(
-            self.stores,
+        parts = assemble(
+            self.settings,
+            storage=remote(cluster.connect(), self.wire),
             source=ScriptedSource(self, cluster),
             clock=self.clock,
-            rules=Rules(max_attempts=5, interval=interval, max_retry_after=MAX_RETRY_AFTER),
-            source_timeout_seconds=SOURCE_TIMEOUT,
-            lease_seconds=LEASE,
-            max_in_flight=min(16, max(2, math.ceil(SOURCE_TIMEOUT / interval) + 1)),
             is_orphaned=lambda: self.is_orphaned,
         )
-        self.dispatcher, self.running, self.gate = parts.dispatcher, parts.running, parts.gate
-        self._watch(parts.look)
+        self.service, self.upkeep = parts.context.service, parts.upkeep
+        dispatch = parts.dispatch
+        self.dispatcher, self.running, self.gate = dispatch.dispatcher, dispatch.running, dispatch.gate
+        self._watch(dispatch.look)
 
     @property
     def ticks(self) -> bool:
@@ -134,6 +129,11 @@ class Process:
         """Run the dispatch function once."""
         with suppress(StorageUnavailable):
             await self.dispatcher.tick()
+
+    async def keep_up(self) -> None:
+        """Run the upkeep function once."""
+        with suppress(StorageUnavailable):
+            await self.upkeep.run()
 
     def spawn(self, what: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Let it do something that ends with it."""
@@ -205,7 +205,13 @@ class Host:
         process = Process(f"{self.name}.{next(self._lives)}", self._cluster, self.clock)
         self._cluster.processes.append(process)
         self._cluster.keep(self._run(process))
+        self._cluster.keep(self._keep_up(process))
         return process
+
+    async def _keep_up(self, process: Process) -> None:
+        while process.ticks:
+            await process.spawn(process.keep_up())
+            await asyncio.sleep(UPKEEP_SECONDS)
 
     async def _run(self, process: Process) -> None:
         period = self._cluster.period

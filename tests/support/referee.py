@@ -24,6 +24,7 @@ from ingest_core.storage.rows import decode_ingestion
 from tests.support.virtual_time import true_time
 
 LANES = tuple(Priority)
+BATCH_SIZE = 3
 CLOCK_RATES = 0.001
 """Clocks of two hosts may differ by this share: a gap may be that much shorter than the interval."""
 
@@ -48,12 +49,16 @@ class Entry:
     """One list. Without a `position` it has no message yet; without an `acknowledged_at` nobody relies on it."""
 
     ids: Sequence[int]
-    ingestion: Ingestion
+    ingestion_id: UUID
+    lane: Priority
     entity: dict[str, Any] = field(default_factory=dict)
     present: Ingestion | None = None
     changed_at: float = 0.0
     position: int | None = None
+    placed_at: float = 0.0
     acknowledged_at: float | None = None
+    #: Where each batch stood when its latest start was marked.
+    marked: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     ended: dict[int, str] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
 
@@ -67,7 +72,7 @@ class Entry:
         row = self.present
         if row is None or self.position is None or row.cancel_requested_at or self.acknowledged_at is None:
             return None
-        if self.acknowledged_at >= looked.at:
+        if max(self.acknowledged_at, self.placed_at) >= looked.at:
             return None
         waiting = [f.index for f in row.in_flight if not f.running and f.not_before <= looked.age]
         waiting = [i for i in waiting if (row.ingestion_id, i) not in looked.running_here]
@@ -75,6 +80,15 @@ class Entry:
             return waiting[0]
         has_room = row.started_batches < row.batch_count and len(row.in_flight) < 32
         return row.started_batches if has_room else None
+
+    def place(self, index: int) -> tuple[int, int, int]:
+        """Where a batch stands in the queue of all queues."""
+        lane = self.present.priority if self.present else self.lane
+        return LANES.index(lane), self.position or 0, index
+
+    def __str__(self) -> str:
+        lane = self.present.priority if self.present else self.lane
+        return f"{lane} #{self.position} {str(self.ingestion_id)[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +117,11 @@ class Referee:
         self._open: list[Entry] = []
         self._positions = 0
 
-    def expect(self, ingestion: Ingestion, ids: Sequence[int]) -> Entry:
+    def expect(self, ingestion_id: UUID, ids: Sequence[int], lane: Priority) -> Entry:
         """Somebody is about to post a list; no ID is used twice."""
-        entry = self.entries[ingestion.ingestion_id] = Entry(ids, ingestion)
+        entry = self.entries[ingestion_id] = Entry(ids, ingestion_id, lane)
         for place, item_id in enumerate(ids):
-            self._by_item[item_id] = (entry, place // ingestion.batch_size)
+            self._by_item[item_id] = (entry, place // BATCH_SIZE)
         self._open.append(entry)
         return entry
 
@@ -129,15 +143,15 @@ class Referee:
         """A batch was sent. Its process may fetch until then at most."""
         now = true_time()
         entry, index = self._by_item[ids[0]]
-        key = (entry.ingestion.ingestion_id, index)
-        name = f"{now:.3f}: {process.name} started {_name(entry, index)}"
+        key = (entry.ingestion_id, index)
+        name = f"{now:.3f}: {process.name} started {entry}/{index}"
         if self.starts and now - self.starts[-1].at < self.interval * (1 - CLOCK_RATES):
             self.blame(f"{name} {now - self.starts[-1].at:.6f} s after {self.starts[-1].process.name}")
         if any(not other.wire.dead and end > now for other, end in self._fetching.get(key, [])):
             self.blame(f"{name}, which is being fetched")
         if any(begin < now < end for begin, end in self._throttles[-9:]):
             self.blame(f"{name} while the API asks to wait")
-        lane = entry.present.priority if entry.present else entry.ingestion.priority
+        lane = entry.present.priority if entry.present else entry.lane
         if lane in self.paused_at:
             self.blame(f"{name} in a paused lane")
         if not process.looked.api_is_down:
@@ -170,13 +184,13 @@ class Referee:
         for entry in self.entries.values():
             row = entry.present
             if row is None or not row.has_ended:
-                self.blame(f"{_name(entry, 0)} never ended")
+                self.blame(f"{entry} never ended")
                 continue
             left = set(range(row.batch_count)) - set(entry.ended) - set(row.cancelled_batches)
             if row.cancel_requested_at:
                 left -= set(range(row.started_batches, row.batch_count))
             if left:
-                self.blame(f"{_name(entry, min(left))} has no record, and neither have {len(left) - 1} others")
+                self.blame(f"{entry}/{min(left)} has no record, and neither have {len(left) - 1} others")
 
     def check(self) -> None:
         """Fail if a rule was broken."""
@@ -187,37 +201,39 @@ class Referee:
         self.violations.append(what)
 
     def _check_order(self, name: str, entry: Entry, index: int, looked: Looked) -> None:
-        place = self._place(entry, index)
+        place = entry.marked.get(index) or entry.place(index)  # it may have moved since it was marked
         for other in self.open():
             row = other.present
             if row is None or row.priority in self.paused_at or self.skipped.get(row.priority, -1.0) >= looked.at:
                 continue
             first = other.may_start(looked)
-            if first is not None and self._place(other, first) < place:
-                self.blame(f"{name} before {_name(other, first)}")
-
-    def _place(self, entry: Entry, index: int) -> tuple[int, int, int]:
-        """Where a batch stands in the queue of all queues."""
-        row = entry.present or entry.ingestion
-        return LANES.index(row.priority), entry.position or 0, index
+            if first is not None and other.place(first) < place:
+                self.blame(f"{name} before {other}/{first}")
 
     def _see_row(self, properties: Mapping[str, Any]) -> None:
         entry = self.entries.get(UUID(str(properties["PartitionKey"])))
-        if entry:
-            entry.entity.update(properties)
-            entry.present = decode_ingestion(entry.entity)
-            entry.changed_at = true_time()
+        if entry is None:
+            return
+        entry.entity.update(properties)
+        before, entry.present = entry.present, decode_ingestion(entry.entity)
+        entry.changed_at = true_time()
+        if before and before.generation != entry.present.generation:
+            entry.position = None
+        known = {flight.token for flight in before.in_flight if flight.running} if before else set()
+        for flight in entry.present.in_flight:
+            if flight.running and flight.token not in known:
+                entry.marked[flight.index] = entry.place(flight.index)
 
     def _see_end(self, put: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
         entry = self.entries[UUID(str(put["PartitionKey"]))]
         index = int(str(put["RowKey"]).removeprefix("batch-"))
         flight = entry.present.flight(index) if entry.present else None
         if flight is None or index in entry.ended:
-            self.blame(f"{_name(entry, index)} ended twice")
+            self.blame(f"{entry}/{index} ended twice")
         elif flight.token != put["token"]:
-            self.blame(f"{_name(entry, index)} was ended by a start that does not own it")
+            self.blame(f"{entry}/{index} was ended by a start that does not own it")
         if put["status"] == "completed" and index not in entry.delivered:
-            self.blame(f"{_name(entry, index)} completed without its data")
+            self.blame(f"{entry}/{index} completed without its data")
         entry.ended[index] = str(put["status"])
         self._see_row(merged)
 
@@ -229,7 +245,7 @@ class Referee:
         is_current = entry.present.priority is lane and entry.present.generation == fields["generation"]
         if is_current and entry.position is None:
             self._positions += 1
-            entry.position = self._positions
+            entry.position, entry.placed_at = self._positions, true_time()
 
     def _is_open(self, lane: str, message: Any) -> bool:  # a Message
         ticket = ticket_of(message)
@@ -237,8 +253,3 @@ class Referee:
         if ticket is None or entry is None or entry.present is None or entry.has_ended:
             return False
         return entry.present.priority == lane and entry.present.generation == ticket.generation
-
-
-def _name(entry: Entry, index: int) -> str:
-    row = entry.present or entry.ingestion
-    return f"{row.priority} #{entry.position} {str(row.ingestion_id)[:8]}/{index} of {row.batch_count}"

@@ -67,13 +67,13 @@ class _Storm:
         match random.choices(("post", "person", "host", "api", "nothing"), (45, 4, 8, 2, 20))[0]:
             case "post" if len(entries) < 20 and not host.process.wire.dead:
                 cluster.keep(self._post(host))
-            case "person" if entries:
+            case "person" if entries and not host.process.wire.dead:
                 entry, lane = random.choice(entries), random.choice(list(Priority))
                 match random.choice(("cancel", "move", "pause")):
                     case "cancel":
-                        cluster.keep(cluster.cancel(entry))
+                        cluster.keep(cluster.cancel(entry, to=host))
                     case "move":
-                        cluster.keep(cluster.move(entry, lane))
+                        cluster.keep(cluster.move(entry, lane, to=host))
                     case "pause" if lane not in cluster.referee.skipped:
                         cluster.keep(cluster.pause(lane, random.uniform(1, 60)))
             case "host":
@@ -91,7 +91,7 @@ class _Storm:
 
     def _hurt(self, host: Host) -> None:
         random = self._random
-        match random.choice(("kill", "kill", "zombie", "freeze", "tick", "jitter", "slow storage")):
+        match random.choice(("kill", "kill", "zombie", "freeze", "tick", "upkeep", "jitter", "slow storage")):
             case "kill":
                 host.kill()
             case "zombie":
@@ -100,6 +100,8 @@ class _Storm:
                 host.clock.freeze(random.choice((0.5, 2, 12, 40)) * random.random())
             case "tick":
                 host.process.spawn(host.process.tick())
+            case "upkeep":
+                host.process.spawn(host.process.keep_up())
             case "jitter":
                 late = random.choice((0.0, 0.0, 1.0, 4.0))
                 host.jitter = lambda: late * random.random()
