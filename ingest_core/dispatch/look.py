@@ -24,7 +24,7 @@ from ingest_core.storage.ingestions import NextBatch
 from ingest_core.storage.lanes import Ticket, oldest_first, ticket_of
 from ingest_core.storage.stores import Stores
 
-READ_TOGETHER = 8
+READ_TOGETHER = 16
 """The number of rows that are read in parallel if the first row of a lane has no batch that may start."""
 
 BACKLOG_SECONDS = 2.0
@@ -74,6 +74,8 @@ class Sight:
     abandoned: list[Ingestion] = field(default_factory=list)
     #: The greatest gate age of a mark.
     greatest_age: float = 0.0
+    #: The open ingestions that were read.
+    read: set[UUID] = field(default_factory=set)
 
 
 Seen = Version[Ingestion] | NextBatch
@@ -138,7 +140,8 @@ class Look:
     async def _look_into_backlog(self, lane: Priority, sight: Sight) -> None:
         """Look at the lane's open ingestions, oldest first, because no peeked message has a batch that may start."""
         await self._refresh_backlog()
-        rows = [row for row in self._open if row.priority is lane and row.ingestion_id not in self._ended]
+        mine = [row for row in self._open if row.priority is lane]
+        rows = [row for row in mine if row.ingestion_id not in self._ended and row.ingestion_id not in sight.read]
         for group in _groups(rows):
             for seen in await asyncio.gather(*(self._see_row(lane, row) for row in group)):
                 if seen is not None:
@@ -201,6 +204,7 @@ class Look:
     def _consider(self, lane: Priority, seen: Version[Ingestion] | NextBatch, sight: Sight) -> None:
         """Add an open ingestion to the result: its candidate, what it waits for, and its abandoned batches."""
         ingestion = seen.ingestion if isinstance(seen, NextBatch) else seen.value
+        sight.read.add(ingestion.ingestion_id)
         here = self._running.batches_of(ingestion.ingestion_id)
         elsewhere = [flight for flight in ingestion.in_flight if flight.index not in here]
         sight.waits = sight.waits or bool(elsewhere)

@@ -233,6 +233,16 @@ async def test_where_the_front_offers_nothing_the_look_goes_on_in_the_backlog() 
 
 
 @in_virtual_time
+async def test_what_the_front_has_shown_is_not_read_again_in_the_backlog() -> None:
+    """A look over three full lanes has to fit between two slots."""
+    looking = Looking()
+    for _ in range(PEEKED + 1):
+        await looking.start(await looking.world.post([1]))
+    await looking.look()
+    assert looking.host.wire.calls.count("ingestions get") == PEEKED + 1
+
+
+@in_virtual_time
 async def test_the_ordered_backlog_is_kept_for_two_seconds() -> None:
     """Then it is read again."""
     looking = Looking()

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from random import Random
 from typing import Any
 from uuid import uuid5
@@ -22,6 +23,8 @@ from tests.support.machines import Answer, Host, Process
 from tests.support.referee import RESUME_SECONDS, Entry, Referee
 from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Died, Disk, Wire, remote
+
+Copy = tuple[dict[str, dict[Any, Any]], dict[str, list[Any]]]
 
 
 def settings_with(**values: float) -> Settings:
@@ -137,6 +140,26 @@ class Cluster:
             return False
 
         return bool(await (process.spawn(asked()) if process else asked()))
+
+    # What storage loses --------------------------------------------------------------------------------------------
+
+    def copy(self) -> Copy:
+        """What storage has written down so far."""
+        return deepcopy((self.account.tables, self.account.queues))
+
+    def roll_back(self, copy: Copy, *, tables: Sequence[str] = (), queues: bool = False) -> None:
+        """Let storage lose what it has acknowledged since: in these tables, in the queues, or in both."""
+        self.account.tables.update({name: copy[0][name] for name in tables})
+        if queues:
+            self.account.queues = copy[1]
+        rows = self.account.table("ingestions")
+        texts = "".join(text for name in self.account.queues for text in self.account.texts(name))
+        for entry in list(self.referee.entries.values()):
+            self.referee.rolled_back(
+                entry,
+                {key[1]: stored.entity for key, stored in rows.items() if key[0] == str(entry.ingestion_id)},
+                has_message=str(entry.ingestion_id) in texts,
+            )
 
     # The end ------------------------------------------------------------------------------------------------------
 

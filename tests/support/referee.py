@@ -170,6 +170,17 @@ class Referee:
         """A process has told the others that the API asked to wait."""
         self._throttles.append((begin, end))
 
+    def rolled_back(self, entry: Entry, rows: Mapping[str, Mapping[str, Any]], *, has_message: bool) -> None:
+        """Storage has lost its last writes: these rows of a list are left, and perhaps its message."""
+        entry.entity = dict(rows[str(entry.ingestion_id)])
+        entry.present = decode_ingestion(entry.entity)
+        entry.ended = {index: status for index, status in entry.ended.items() if f"batch-{index:08}" in rows}
+        if not has_message:
+            entry.position = None
+        self._fetching.clear()  # a lost mark protects nobody
+        if not entry.has_ended and entry not in self._open:
+            self._open.append(entry)
+
     def gaps(self) -> list[float]:
         """The seconds between each two starts."""
         return [after.at - before.at for before, after in zip(self.starts, self.starts[1:], strict=False)]
