@@ -12,7 +12,7 @@ SLOTS = 20
 
 @pytest.mark.alone
 def test_every_slot_is_used(kind: str, storage: Azurite, tmp_path: Path) -> None:
-    """Over consecutive slots, with changes of lane and ingestion: interval x batches / elapsed is 99.5 % at least."""
+    """Over changes of lane and ingestion, while each batch takes two and a half intervals: 99.5 % of them at least."""
     verdict = every_slot(kind, tmp_path, storage, slots=SLOTS)
     assert not verdict.problems(), verdict.text()
     assert len(verdict.gaps_at_starter) == SLOTS

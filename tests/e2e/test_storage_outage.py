@@ -23,7 +23,7 @@ from tests.soak.api import Api, running_api
 from tests.soak.callers import Callers, Ingestion
 from tests.soak.fleet import Fleet, fleet
 from tests.soak.run import INTERVAL, SETTINGS, asked_for, drained, records_of
-from tests.soak.verdict import starts_of
+from tests.soak.starts import starts_of
 
 A_FEW_SECONDS = 6.0
 """A storage call is given up after four."""
@@ -144,7 +144,7 @@ def stop_and_start(service: Service) -> None:
     for _ in range(3):
         callers.post_in_background(service.host.port)
     wait_until(lambda: len(callers.refusals) >= 5, seconds=60, what="callers are refused")
-    wait_until(lambda: service.host.output().count(outages) >= 8, seconds=60, what="eight ticks have failed")
+    wait_until(lambda: service.host.output().count(outages) >= 4, seconds=60, what="four ticks have failed")
     lines, seconds = service.host.output().count(outages), time.monotonic() - began
     service.storage.start()
     callers.finish()

@@ -34,16 +34,22 @@ def test_an_end_whose_answer_is_lost_is_recognised_although_the_row_has_changed_
     play(scenario)
 
 
-def test_the_end_of_a_start_that_was_given_up_is_refused() -> None:
+@pytest.mark.parametrize("kind", ["ok", "failed", "throttled"])
+def test_the_outcome_of_a_start_that_was_given_up_is_refused(kind: str) -> None:
     """A host stands still for longer than the lease, and another one starts its batch again."""
 
     async def scenario(cluster: Cluster) -> None:
         first = cluster.add_host(HostClock())
-        cluster.usual = lambda _: Answer("ok", 8.0)
+        cluster.script.append(Answer(kind, 8.0))
+        cluster.usual = lambda _: Answer("ok", 9.5)
         entry = await cluster.post(3)
         await cluster.until_started(1)
         first.clock.freeze(LEASE + 8)
         cluster.add_host(HostClock())
+        await cluster.until_started(2)
+        await asyncio.sleep(first.clock.frozen_until + 0.5 - true_time())
+        assert entry.present is not None
+        assert [flight.running for flight in entry.present.in_flight] == [True]
         await cluster.settle(within=200)
         assert len(starts_of(cluster, entry)) == 2
         await cluster.drain()

@@ -25,13 +25,13 @@ class Fleet:
     def __init__(self, kind: str, folder: Path, connection_string: str, api: Api, **settings: str) -> None:
         self.kind = kind
         self.hosts: dict[str, FunctionHost] = {}
-        self.ended: list[FunctionHost] = []
+        self.ended: dict[str, FunctionHost] = {}
         self.freezes: list[Freeze] = []
         self._frozen: dict[str, float] = {}
         self._folder = folder
         self._connection_string = connection_string
         self._api = api
-        self._settings = settings
+        self.settings = settings
 
     def start(self, count: int = 1, **settings: str) -> list[str]:
         """Start more hosts and wait until they answer; return their processes' names."""
@@ -58,7 +58,7 @@ class Fleet:
         host.kill()
         self._thawed(name)
         host.thaw()
-        self.ended.append(host)
+        self.ended[name] = host
 
     def freeze(self, name: str) -> bool:
         """Suspend a process; False when it has died before."""
@@ -79,21 +79,21 @@ class Fleet:
         """Who is suspended."""
         return list(self._frozen)
 
-    def output(self) -> str:
-        """What all processes have logged, the dead ones too."""
-        return "".join(host.output() for host in [*self.ended, *self.hosts.values()])
+    def outputs(self) -> dict[str, str]:
+        """What each process has logged, the dead ones too."""
+        return {name: host.output() for name, host in (self.ended | self.hosts).items()}
 
     def stop(self) -> None:
         """End all of them, and their orphans."""
         for host in self.hosts.values():
             host.kill()
-        for host in [*self.ended, *self.hosts.values()]:
+        for host in (self.ended | self.hosts).values():
             host.end_orphans()
 
     def _make(self, number: int, settings: Mapping[str, str]) -> tuple[str, FunctionHost]:
         name = f"host-{len(self.hosts) + len(self.ended) + number}"
         # Each is a host of its own to Core Tools too: with one ID only one of them would run the timers.
-        values = {"AzureFunctionsWebHost__hostid": name, **self._settings, **settings}
+        values = {"AzureFunctionsWebHost__hostid": name, **self.settings, **settings}
         values |= {"INGEST_SOURCE": "http", "INGEST_SOURCE_URL": self._api.url(name)}
         return name, FunctionHost(self.kind, self._folder, values.pop("storage", self._connection_string), **values)
 

@@ -1,4 +1,4 @@
-"""A TCP line between a host and its storage that can be slow, or hold back what is sent until it is let go."""
+"""A TCP line between a host and its storage that can be slow, or keep back what is sent until it is released."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ class Line:
 
     def __init__(self, to_port: int) -> None:
         self.delay_seconds = 0.0
-        self.held: list[bytes] = []
+        self.kept_back: list[bytes] = []
         self.answers: list[bytes] = []
         self._to_port = to_port
         self._flows = Event()
@@ -20,14 +20,14 @@ class Line:
         self.port: int = self._listener.getsockname()[1]
         Thread(target=self._accept, daemon=True).start()
 
-    def hold(self) -> None:
-        """Keep what is sent from now on; what has been sent is answered."""
-        self.held.clear()
+    def keep_back(self) -> None:
+        """Pass nothing on that is sent from now on; what has been sent is answered."""
+        self.kept_back.clear()
         self.answers.clear()
         self._flows.clear()
 
     def release(self) -> None:
-        """Pass on what was kept, also of senders that have given up."""
+        """Pass on what was kept back, also of senders that have given up."""
         self._flows.set()
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Line:
             while data := near.recv(65536):
                 time.sleep(self.delay_seconds)
                 if not self._flows.is_set():
-                    self.held.append(data)
+                    self.kept_back.append(data)
                     self._flows.wait()
                 far.sendall(data)
         with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ class Line:
     def _back(self, far: socket.socket, near: socket.socket) -> None:
         with far, near, contextlib.suppress(OSError):
             while data := far.recv(65536):
-                if self.held:
+                if self.kept_back:
                     self.answers.append(data)
                 with contextlib.suppress(OSError):  # the sender may have given up
                     near.sendall(data)

@@ -18,15 +18,22 @@ from tests.support.hosts import FunctionHost
 Progress = Callable[[str], None]
 
 INTERVAL = 1.0
-TIMEOUT = 1.0
-LEASE = TIMEOUT + 2
-ANSWER_SECONDS = 0.15
 SETTINGS = {
     "INGEST_SCHEDULE": "*/1 * * * * *",
     "INGEST_INTERVAL_SECONDS": str(INTERVAL),
-    "INGEST_SOURCE_TIMEOUT_SECONDS": str(TIMEOUT),
-    "INGEST_LEASE_SECONDS": str(LEASE),
+    "INGEST_SOURCE_TIMEOUT_SECONDS": "1",
+    "INGEST_LEASE_SECONDS": "3",
 }
+"""Of a host whose API answers at once."""
+
+ANSWER_SECONDS = 2.5
+TIMEOUT = 5.0
+LEASE = TIMEOUT + 2
+RUNNING = 3
+"""So many batches run at once if every slot is used."""
+
+OVERLAPPING = SETTINGS | {"INGEST_SOURCE_TIMEOUT_SECONDS": str(TIMEOUT), "INGEST_LEASE_SECONDS": str(LEASE)}
+"""Of a host whose API takes longer than two intervals."""
 
 
 def killed_hosts(
@@ -44,7 +51,7 @@ def killed_hosts(
     random = Random(seed)  # noqa: S311 # repeatable, not secret
     with (
         running_api(folder) as api,
-        fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts,
+        fleet(kind, folder, storage.connection_string, api, **OVERLAPPING) as hosts,
     ):
         api.behave(delay_seconds=ANSWER_SECONDS)
         hosts.start(3)
@@ -70,8 +77,9 @@ def every_slot(
     """One host that always has work: ingestions of several batches in all lanes, one batch more than there are gaps."""
     with (
         running_api(folder) as api,
-        fleet(kind, folder, storage.connection_string, api, **SETTINGS) as hosts,
+        fleet(kind, folder, storage.connection_string, api, **OVERLAPPING) as hosts,
     ):
+        api.behave(delay_seconds=ANSWER_SECONDS)
         hosts.start()
         callers = Callers(hosts.ports, random=Random(0), asked_for=lambda: 0)  # noqa: S311 # no secret
         sizes = [min(7, slots + 1 - done) for done in range(0, slots + 1, 7)]
@@ -118,10 +126,12 @@ def drained(
         ingestions=ingestions,
         statuses=statuses,
         records=records_of(host, ingestions),
-        log=hosts.output(),
+        log="".join(hosts.outputs().values()),
         kills=kills,
         freezes=hosts.freezes,
-        lease=LEASE,
+        running=RUNNING,
+        down={name for name, text in hosts.outputs().items() if "source.down" in text},
+        lease=float(hosts.settings["INGEST_LEASE_SECONDS"]),
     )
 
 

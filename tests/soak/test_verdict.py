@@ -90,18 +90,18 @@ def test_what_was_sent_after_a_suspension_is_counted_apart() -> None:
 
 
 NINE = accepted(range(1, 10))
-HELD = (("a", 3.0, range(1, 4)), ("a", 10.0, range(4, 7)), ("b", 10.5, range(7, 10)))
+SUSPENDED = (("a", 3.0, range(1, 4)), ("a", 10.0, range(4, 7)), ("b", 10.5, range(7, 10)))
 
 
 @pytest.mark.parametrize(
     ("freezes", "seen"),
     [
-        ([], HELD),
-        ([Freeze(process="c", since=5.0, until=10.4)], HELD),
-        ([Freeze(process="b", since=5.0, until=10.2)], HELD),
-        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 4.2, range(1, 4)), *HELD[1:])),
-        ([Freeze(process="b", since=5.0, until=10.4)], (("b", 4.2, range(1, 4)), *HELD[1:])),
-        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 7.5, range(1, 4)), *HELD[1:])),
+        ([], SUSPENDED),
+        ([Freeze(process="c", since=5.0, until=10.4)], SUSPENDED),
+        ([Freeze(process="b", since=5.0, until=10.2)], SUSPENDED),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 4.2, range(1, 4)), *SUSPENDED[1:])),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("b", 4.2, range(1, 4)), *SUSPENDED[1:])),
+        ([Freeze(process="b", since=5.0, until=10.4)], (("a", 5.9, range(1, 4)), *SUSPENDED[1:])),
     ],
     ids=["no_freeze", "another_process", "long_before", "not_due", "itself_not_due", "another_had_the_gate"],
 )
@@ -110,20 +110,20 @@ def test_a_freeze_that_cannot_have_come_before_the_send_excuses_nothing(
 ) -> None:
     """The slot must have been due, and the gate the frozen process's own."""
     excusing = Freeze(process="b", since=5.0, until=10.4)
-    assert not verdict(arrivals(*HELD), NINE, freezes=[excusing]).too_close
+    assert not verdict(arrivals(*SUSPENDED), NINE, freezes=[excusing]).too_close
     assert len(verdict(arrivals(*seen), NINE, freezes=freezes).too_close) == 1
 
 
 def test_a_start_after_a_suspension_is_too_close_to_both_its_neighbours() -> None:
     """It is one chance all the same."""
-    seen = arrivals(*HELD, ("a", 11.0, range(10, 13)))
+    seen = arrivals(*SUSPENDED, ("a", 11.0, range(10, 13)))
     found = verdict(seen, accepted(range(1, 13)), freezes=[Freeze(process="b", since=5.0, until=10.4)])
     assert (len(found.suspended), found.problems()) == (1, [])
 
 
 def test_suspensions_that_are_too_many_to_be_chance_are_a_problem() -> None:
     """Somebody sends without a look at the clock."""
-    seen = arrivals(*HELD, ("a", 20.0, range(10, 13)), ("b", 20.5, range(13, 16)))
+    seen = arrivals(*SUSPENDED, ("a", 20.0, range(10, 13)), ("b", 20.5, range(13, 16)))
     freezes = [Freeze(process="b", since=since, until=since + 5.4) for since in (5.0, 15.0)]
     found = verdict(seen, accepted(range(1, 16)), freezes=freezes)
     assert (len(found.suspended), len(found.problems())) == (2, 2)
@@ -161,14 +161,38 @@ def test_what_was_never_asked_for_is_lost() -> None:
 
 def test_a_batch_that_two_hosts_completed_is_found() -> None:
     """In what they logged."""
-    assert verdict(TIDY, SIX, log="batch.completed batch_id=x a\nbatch.completed batch_id=x b\n").completed_twice
+    assert verdict(TIDY, SIX, log="batch.completed batch_id=x a\nbatch.completed batch_id=x b\n").ended_twice
 
 
 def test_repeated_starts_need_a_reason() -> None:
     """At-least-once is for kills and freezes."""
-    seen = [*arrivals(("a", 9.0, range(1, 4))), *TIDY[3:], *arrivals(("a", 12.0, range(4, 7)))]
-    assert verdict(seen, SIX).problems()
-    assert not verdict(seen, SIX, kills=1).problems()
+    seen = [*arrivals(("a", 9.0, range(1, 4))), *TIDY[3:], *arrivals(("a", 16.0, range(4, 7)), ("a", 17.0, [1, 2, 3]))]
+    assert verdict(seen, SIX, kills=1).problems()
+    assert not verdict(seen, SIX, kills=2).problems()
+    assert not verdict(seen, SIX, kills=1, running=2).problems()
+
+
+def test_a_batch_that_is_started_again_within_the_lease_is_found() -> None:
+    """Two processes would own it."""
+    seen = arrivals(("a", 10.0, [1, 2, 3]), ("b", 12.0, [1, 2, 3]), ("b", 13.0, [4, 5, 6]))
+    assert verdict(seen, SIX, kills=1).repeated_early
+    assert not verdict(seen, SIX, kills=1, lease=2.0).repeated_early
+
+
+def test_batches_may_overlap() -> None:
+    """The next one starts while those before it run, and one that crashed is started again behind them."""
+    seen = arrivals(*(("a", 10.0 + n, range(3 * n + 1, 3 * n + 4)) for n in range(3)), ("b", 16.0, [4, 5, 6]))
+    assert verdict(seen, accepted(range(1, 10)), kills=1).problems() == []
+
+
+def test_who_takes_the_api_to_be_down_after_a_suspension_may_change_the_order() -> None:
+    """Its fetches had timed out meanwhile; the rule of the fewest starts chooses then."""
+    seen = arrivals(("a", 10.0, [1, 2, 3]), ("a", 11.0, [4, 5, 6]))
+    lists = accepted(range(1, 4)), accepted(range(4, 7), "HIGH", at=1.0)
+    freeze = Freeze(process="a", since=2.0, until=8.0)
+    assert verdict(seen, *lists, freezes=[freeze]).out_of_order
+    assert not verdict(seen, *lists, freezes=[freeze], down={"a"}).out_of_order
+    assert verdict(seen, *lists, down={"a"}).out_of_order
 
 
 def test_the_histogram_counts_every_gap_and_its_picture_is_xml() -> None:

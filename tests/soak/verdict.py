@@ -1,92 +1,34 @@
 """What must be true of a run, and how far it was: judged by what arrived at the API, the records and the logs.
 
-A *start* is the first request of a batch by one process. Its moment is known twice: at the API, and on the starter's
-clock from the batch's record, unless a kill has left the start without one. The invariant, an interval between two
-starts, holds exactly on the starter's clock (the record is cut to microseconds of a wall clock that may be slewed). At
-the API a gap is shorter by as much as the first of the two was longer on its way: `latencies`.
+The starts are those of `tests/soak/starts.py`, and their order is judged in `tests/soak/order.py`.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from ingest_core.dispatch.slots import START_BUDGET_SECONDS
 from tests.soak.api import Arrival
-from tests.soak.callers import BATCH_SIZE, PRIORITIES, Ingestion
+from tests.soak.callers import Ingestion
 from tests.soak.fleet import Freeze
+from tests.soak.order import marked_only, out_of_order
+from tests.soak.starts import Record, Start, starts_of, with_records
 
 CLOCK_SLEW = 0.001
 """Records are stamped by the wall clock, which may be adjusted while a test runs; the limit is not kept by it."""
 
-LAST_LOOK_SECONDS = 1.5
-"""Between a tick's last look and its start there is at most the start budget of 1 s; half a second is for the look."""
-
 AFTER_THAW_SECONDS = 0.2
 """A request that comes so soon after a thaw may have been about to be sent when its process was suspended."""
 
+LATE_SECONDS = 0.5
+"""A request arrives at most so much later than its process sent it."""
+
 STRIKING_SECONDS = 0.05
 """A freeze takes hold within this time of its note."""
-
-Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """A start; `at` is when it reached the API, `sent_at` the starter's own word, both on the monotonic clock."""
-
-    ingestion: Ingestion
-    index: int
-    process: str
-    at: float
-    wall: float
-    sent_at: float | None = None
-
-    @property
-    def batch(self) -> tuple[str, int]:
-        return self.ingestion.key, self.index
-
-    @property
-    def recorded_at(self) -> float | None:
-        """The starter's own word on the wall clock: the API may be interrupted between its looks at its two clocks."""
-        return None if self.sent_at is None else self.sent_at - self.at + self.wall
-
-    def __str__(self) -> str:
-        return f"{self.process} {self.ingestion.priority} {self.ingestion.ids[0]}+ batch {self.index} at {self.at:.3f}"
-
-
-def starts_of(arrivals: Iterable[Arrival], ingestions: Iterable[Ingestion]) -> list[Start]:
-    """Group the requests: one that repeats an ID of its batch and process begins another start."""
-    owner = {item_id: one for one in ingestions for item_id in one.ids}
-    seen: dict[tuple[str, int, str], set[int]] = {}
-    found = []
-    for arrival in arrivals:
-        ingestion = owner[arrival.item_id]
-        index = (arrival.item_id - ingestion.ids[0]) // BATCH_SIZE
-        ids = seen.setdefault((ingestion.key, index, arrival.process), set())
-        if not ids or arrival.item_id in ids:
-            ids.clear()
-            found.append(
-                Start(ingestion=ingestion, index=index, process=arrival.process, at=arrival.at, wall=arrival.wall)
-            )
-        ids.add(arrival.item_id)
-    return found
-
-
-def with_records(starts: Sequence[Start], records: Mapping[tuple[str, int], Record]) -> list[Start]:
-    """Add the starter's own moment to the start that each record tells of."""
-    told = {}
-    for batch, record in records.items():
-        wall = datetime.fromisoformat(record["triggered_at"]).timestamp()
-        candidates = [start for start in starts if start.batch == batch]
-        if candidates:
-            nearest = min(candidates, key=lambda start: abs(start.wall - wall))
-            told[nearest.batch, nearest.at] = wall - nearest.wall + nearest.at
-    return [replace(start, sent_at=told.get((start.batch, start.at))) for start in starts]
 
 
 @dataclass(kw_only=True)
@@ -98,11 +40,13 @@ class Verdict:
     accepted: int = 0
     batches: int = 0
     lost: Sequence[str] = ()
-    completed_twice: Sequence[str] = ()
+    ended_twice: Sequence[str] = ()
     out_of_order: Sequence[str] = ()
     too_close: Sequence[str] = ()
+    repeated_early: Sequence[str] = ()
     suspended: Sequence[str] = ()
     strikes: int = 0
+    running: int = 1
     freezes: int = 0
     latencies: Sequence[float] = field(default=())
 
@@ -130,12 +74,14 @@ class Verdict:
     def problems(self) -> list[str]:
         """Everything that must not be."""
         found = [f"lost: {what}" for what in self.lost]
-        found += [f"completed twice: {what}" for what in self.completed_twice]
+        found += [f"ended twice: {what}" for what in self.ended_twice]
         found += [f"out of order: {what}" for what in self.out_of_order]
         found += [f"too close: {what}" for what in self.too_close]
-        if self.repeated > self.strikes:
+        found += [f"started again before the lease was over: {what}" for what in self.repeated_early]
+        if self.repeated > self.strikes * self.running:
             found.append(
-                f"{self.repeated} starts were repeated, but only {self.strikes} kills and freezes could do that"
+                f"{self.repeated} starts were repeated, but {self.strikes} kills and freezes can hit"
+                f" {self.strikes * self.running} batches at most"
             )
         # Assumed by the gate: nobody is suspended between its last check and the send. A freeze at random may hit that.
         if len(self.suspended) > 1 + self.freezes // 100:
@@ -148,13 +94,14 @@ class Verdict:
             f"ingestions accepted            {self.accepted}",
             f"batches                        {self.batches}",
             f"starts seen by the API         {len(self.starts)}",
+            f"share of slots used            {100 * self.slots_used:.1f} %",
             f"lost                           {len(self.lost)}",
-            f"completed twice                {len(self.completed_twice)}",
+            f"ended twice                    {len(self.ended_twice)}",
             f"out of order                   {len(self.out_of_order)}",
-            f"starts too close               {len(self.too_close)}",
+            f"early: within the interval     {len(self.too_close)}",
+            f"early: before a lease was over {len(self.repeated_early)}",
             f"sent after a suspension        {len(self.suspended)}",
             f"starts repeated after a strike {self.repeated} ({self.strikes} kills and freezes)",
-            f"slots used                     {100 * self.slots_used:.1f} %",
             f"gaps on the starters' clocks   {_spread(self.gaps_at_starter)} s of {self.interval:g}",
             f"gaps at the API                {_spread(self.gaps_at_api)} s",
             f"from start to arrival          {_spread(self.latencies)} s",
@@ -178,27 +125,34 @@ def judge(
     kills: int,
     freezes: Sequence[Freeze],
     lease: float,
+    running: int = 1,
+    down: Collection[str] = frozenset(),
 ) -> Verdict:
-    """Look for everything that must not be. `statuses` are by ingestion ID, `records` by key and batch index."""
+    """Look for everything that must not be. `statuses` are by ingestion ID, `records` by key and batch index.
+
+    `running` is how many batches one strike can hit; `down` are the processes that took the API to be down.
+    """
     starts = with_records(starts_of(arrivals, ingestions), records)
     accepted = [one for one in ingestions if one.acknowledged_at is not None]
     pairs = too_close(starts, interval)
-    excused = {start for pair in pairs for start in pair if suspended(start, starts, freezes, interval, lease)}
+    excused = {start for pair in pairs for start in pair if suspended(start, starts, freezes, interval)}
     return Verdict(
         interval=interval,
         starts=starts,
         accepted=len(accepted),
         batches=sum(one.batch_count for one in accepted),
         lost=list(_lost(accepted, statuses, {arrival.item_id for arrival in arrivals})),
-        completed_twice=[
+        ended_twice=[
             f"{batch} {count} times"
-            for batch, count in Counter(re.findall(r"batch\.completed batch_id=(\S+)", log)).items()
+            for batch, count in Counter(re.findall(r"batch\.(?:completed|failed) batch_id=(\S+)", log)).items()
             if count > 1
         ],
-        out_of_order=list(_out_of_order(starts, accepted, freezes, _marked_only(starts, records, log))),
+        out_of_order=list(out_of_order(starts, accepted, freezes, down, marked_only(starts, records, log))),
         too_close=[text for pair, text in pairs.items() if excused.isdisjoint(pair)],
+        repeated_early=list(_repeated_early(starts, lease)),
         suspended=[str(start) for start in starts if start in excused],
         strikes=kills + len(freezes),
+        running=running,
         freezes=len(freezes),
         latencies=[start.at - start.sent_at for start in starts if start.sent_at is not None],
     )
@@ -233,70 +187,29 @@ def too_close(starts: Sequence[Start], interval: float) -> dict[tuple[Start, Sta
     return found
 
 
-def suspended(start: Start, starts: Sequence[Start], freezes: Iterable[Freeze], interval: float, lease: float) -> bool:
+def _repeated_early(starts: Sequence[Start], lease: float) -> Iterator[str]:
+    """No batch has two live owners: who starts it again has waited for the lease, which counts from the take.
+
+    The source's timeout is shorter, so an attempt that fails and its wait take about as long.
+    """
+    last: dict[tuple[str, int], Start] = {}
+    for start in starts:
+        before = last.get(start.batch)
+        if before and start.at - before.at < lease - START_BUDGET_SECONDS - LATE_SECONDS:
+            yield f"{start}, after {before}"
+        last[start.batch] = start
+
+
+def suspended(start: Start, starts: Sequence[Start], freezes: Iterable[Freeze], interval: float) -> bool:
     """Whether its process may have been suspended between its last look at the clock and the send.
 
     Then it was sent as soon as the process went on; its slot was due when the process was suspended; and as the process
-    had taken the gate, at most the start budget before, nobody else started until its lease was over.
+    had taken the gate, at most the start budget before, nobody else started for the interval after that.
     """
     others = [one.at if one.sent_at is None else one.sent_at for one in starts if one is not start]
     return any(
         freeze.process == start.process
         and freeze.until <= start.at <= freeze.until + AFTER_THAW_SECONDS
-        and not any(
-            freeze.since + STRIKING_SECONDS - interval < other < freeze.since - START_BUDGET_SECONDS + lease
-            for other in others
-        )
+        and not any(freeze.since + STRIKING_SECONDS - interval < other < freeze.since + interval for other in others)
         for freeze in freezes
     )
-
-
-def _out_of_order(
-    starts: Sequence[Start], accepted: Sequence[Ingestion], freezes: Sequence[Freeze], marked_only: set[tuple[str, int]]
-) -> Iterator[str]:
-    """A start is wrong if a batch before it in the queue, accepted before its last look, had never been started.
-
-    "Before it" is: of a higher lane; or of its lane and accepted before it was sent. Of two that overlapped, either may
-    go first. A batch whose starter died or froze between mark and send counts as started: nobody else may start it
-    until its lease is over, and the others go on (`marked_only`).
-    """
-    first_starts: dict[tuple[str, int], float] = {}
-    for start in starts:
-        first_starts.setdefault(start.batch, start.at)
-    last_first_start: dict[str, float] = defaultdict(float)
-    for (key, index), at in first_starts.items():
-        if (key, index) not in marked_only:
-            last_first_start[key] = max(last_first_start[key], at)
-    reached: dict[str, int] = defaultdict(lambda: -1)
-    for start in starts:
-        mine = start.ingestion
-        is_first = first_starts[start.batch] == start.at
-        if is_first and start.index < reached[mine.key] and start.batch not in marked_only:
-            yield f"{start} followed batch {reached[mine.key]}"
-        reached[mine.key] = max(reached[mine.key], start.index)
-        look = _last_look(start, freezes)
-        for other in accepted:
-            if other is mine or (other.acknowledged_at or 0) > look or last_first_start[other.key] <= start.at:
-                continue
-            lanes = PRIORITIES.index(other.priority), PRIORITIES.index(mine.priority)
-            if lanes[0] < lanes[1] or (lanes[0] == lanes[1] and (other.acknowledged_at or 0) < mine.sent_at):
-                yield f"{start} came before {other.priority} {other.ids[0]}+, accepted at {other.acknowledged_at:.3f}"
-
-
-def _marked_only(starts: Sequence[Start], records: Mapping[tuple[str, int], Record], log: str) -> set[tuple[str, int]]:
-    """Batches that were marked more often than they were sent: by their count of attempts, or by the log."""
-    sent = Counter(start.batch for start in starts)
-    not_sent = set(re.findall(r"batch\.not_sent batch_id=(\S+)", log))
-    return {
-        batch
-        for batch, record in records.items()
-        if record.get("attempts", 0) > sent[batch] or record.get("batch_id") in not_sent
-    }
-
-
-def _last_look(start: Start, freezes: Iterable[Freeze]) -> float:
-    look = start.at - LAST_LOOK_SECONDS
-    for freeze in freezes:
-        if freeze.process == start.process and look <= freeze.until and freeze.since <= start.at:
-            look = min(look, freeze.since - LAST_LOOK_SECONDS)
-    return look

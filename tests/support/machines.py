@@ -32,7 +32,7 @@ UPKEEP_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What the external API does with one start. `kind` is ok, rejected, failed, held or never."""
+    """What the external API does with one start. `kind` is ok, rejected, failed, throttled or never."""
 
     kind: str = "ok"
     seconds: float = 0.1
@@ -72,7 +72,7 @@ class ScriptedSource:
         if answer.retry_after is not None:
             settings = self._process.settings
             wait = max(min(answer.retry_after, settings.max_retry_after), settings.interval)
-            self._process.held_until = max(self._process.held_until, true_time() + wait * 0.99)
+            self._process.throttled_until = max(self._process.throttled_until, true_time() + wait * 0.99)
         return SourceUnavailable("the source asks to wait", retry_after_seconds=answer.retry_after)
 
 
@@ -106,7 +106,7 @@ class Process:
         self.is_retired = False
         self.is_orphaned = False
         self.looked = Looked()
-        self.held_until = 0.0
+        self.throttled_until = 0.0
         self._referee = cluster.referee
         parts = assemble(
             self.settings,
@@ -161,7 +161,7 @@ class Process:
             return await look_into_lanes()
 
         async def watched_throttle() -> None:
-            is_unwritten, until = self.gate.has_unwritten_throttle, self.held_until
+            is_unwritten, until = self.gate.has_unwritten_throttle, self.throttled_until
             await write_throttle()
             if is_unwritten and not self.wire.dead:
                 self._referee.throttled(true_time() + START_BUDGET_SECONDS + 0.1, until)

@@ -46,7 +46,7 @@ class _Storm:
         self._cluster = cluster
         self._random = random
         self._fetch = fetch
-        self._down_until = self._held_until = 0.0
+        self._down_until = self._throttled_until = 0.0
         self._poisonous: set[int] = set()
         for _ in range(random.randint(1, 3)):
             cluster.add_host()
@@ -81,7 +81,7 @@ class _Storm:
             case "api" if random.random() < 0.5:
                 self._down_until = true_time() + random.uniform(1, 30)
             case "api":
-                self._held_until = true_time() + random.uniform(1, 90)
+                self._throttled_until = true_time() + random.uniform(1, 90)
 
     async def _post(self, host: Host) -> None:
         random = self._random
@@ -111,9 +111,9 @@ class _Storm:
     def _answer(self, ids: Sequence[int]) -> Answer:
         random = self._random
         seconds = random.choice(self._fetch)
-        if true_time() + seconds < self._held_until:
-            return Answer("held", seconds, self._held_until - true_time() - seconds)
+        if true_time() + seconds < self._throttled_until:
+            return Answer("throttled", seconds, self._throttled_until - true_time() - seconds)
         if true_time() < self._down_until or ids[0] in self._poisonous:
             return Answer("failed", seconds)
-        kinds = ("ok", "failed", "rejected", "never", "held")
+        kinds = ("ok", "failed", "rejected", "never", "throttled")
         return Answer(random.choices(kinds, (90, 4, 3, 1, 1))[0], seconds, random.choice((None, 0.0, 3.0, 30.0)))
