@@ -27,7 +27,6 @@ def test_a_storm_breaks_nothing(interval: float, seed: int) -> None:
 @pytest.mark.parametrize(("interval", "hosts"), [(5.0, 1), (5.0, 3), (1.0, 1), (0.2, 1), (0.2, 3)])
 def test_without_faults_every_slot_is_used_and_none_is_early(interval: float, hosts: int, fetch: float) -> None:
     """The clocks are right, so a gap is the interval or more, exactly; a fetch takes so many intervals."""
-
     seconds = max(100 * interval, 80.0)  # longer than a tick
 
     async def scenario() -> list[float]:
