@@ -1,7 +1,8 @@
 """Which proxy of the environment a request goes through; storage and the HTTP source both ask here.
 
-The rules are those of Python's `urllib.request.getproxies_environment` and `proxy_bypass_environment`, with one more:
-loopback addresses and names of one label (`localhost`, `azurite`) never go through a proxy. Such a name means something
+The rules are those of Python's `urllib.request.getproxies_environment` and `proxy_bypass_environment`, with three more:
+`NO_PROXY` may list networks (`10.0.0.0/8`) and domains as `*.example.com`, as other programs allow; and loopback
+addresses and names of one label (`localhost`, `azurite`) never go through a proxy. Such a name means something
 to this machine or its own network only, and a proxy elsewhere would answer in place of the local server.
 
 The address of a proxy may hold a password, so messages name the variable and never its value.
@@ -10,7 +11,7 @@ The address of a proxy may hold a password, so messages name the variable and ne
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from ingest_core.errors import InvalidSettings
@@ -66,8 +67,17 @@ def _is_exempt(host: str, no_proxy: str) -> bool:
     """Tell whether `NO_PROXY` lists this host, a domain above it, or `*`."""
     if no_proxy.strip() == "*":
         return True
-    names = [name.strip().lstrip(".").lower() for name in no_proxy.split(",")]
-    return any(name and (host == name or host.endswith(f".{name}")) for name in names)
+    names = [name.strip().removeprefix("*").lstrip(".").lower() for name in no_proxy.split(",")]
+    return any(name and (host == name or host.endswith(f".{name}") or _is_in(host, name)) for name in names)
+
+
+def _is_in(host: str, network: str) -> bool:
+    if "/" not in network:
+        return False
+    try:
+        return ip_address(host) in ip_network(network, strict=False)
+    except ValueError:  # one of them is a name
+        return False
 
 
 def _address(value: str, variable: str) -> str:

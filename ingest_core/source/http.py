@@ -41,6 +41,9 @@ from ingest_core.source.request import PLACEHOLDER
 _HEADER_BYTES = 64 * 1024
 """A header line may have this length. Real Content-Security-Policies are longer than the 8 190 of aiohttp."""
 
+_HEADER_LINES = 1000
+"""So many header lines may come. Some gateways add one for each hop or rule, and aiohttp stops at 128."""
+
 _HEADERS = {
     "User-Agent": "ingestion-service",
     "Accept": "application/json",
@@ -125,6 +128,7 @@ class HttpSource:
                 trust_env=False,  # `Proxy` says which proxy, if any
                 max_line_size=_HEADER_BYTES,
                 max_field_size=_HEADER_BYTES,
+                max_headers=_HEADER_LINES,
                 middlewares=(_send_once,),
             )
         return self._session

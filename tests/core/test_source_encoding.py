@@ -159,6 +159,11 @@ async def test_long_headers_are_read(api: ApiServer, length: int) -> None:
     assert await answer(api, [policy, f"X-Other: {'y' * length}"], TEXT) == TEXT.decode()
 
 
+async def test_many_headers_are_read(api: ApiServer) -> None:
+    """The client's default is 128 lines."""
+    assert await answer(api, [f"X-Rule-{number}: passed" for number in range(900)], TEXT) == TEXT.decode()
+
+
 async def test_of_two_retry_afters_the_longer_wait_counts(api: ApiServer) -> None:
     """The shorter one may be a proxy's."""
     found = await answer(api, ["Retry-After: 5", "Retry-After: 120"], b"", status="429 X")

@@ -67,6 +67,20 @@ def test_no_proxy_lists_what_is_reached_directly(no_proxy: str, exempt: bool) ->
     assert bool(same) is exempt
 
 
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "exempt"),
+    [
+        ("10.1.2.3", "10.0.0.0/8", True), ("10.1.2.3", "x, 10.1.2.9/16", True), ("11.1.2.3", "10.0.0.0/8", False),
+        ("[2001:db8::1]", "2001:db8::/32", True), ("[2001:db8::1]", "10.0.0.0/8", False),
+        ("a.example", "10.0.0.0/8", False), ("10.1.2.3", "10.0.0.0/99", False), ("10.1.2.3", "/", False),
+        ("api.a.example", "*.a.example", True), ("a.example", "*.b.example", False), ("a.example", "x,*.", False),
+    ],
+)  # fmt: skip
+def test_no_proxy_may_list_networks_and_starred_domains(host: str, no_proxy: str, exempt: bool) -> None:
+    """Python's own client knows neither; many environments are written for clients that do."""
+    assert (url_of(f"http://{host}:8080/x", {**BOTH, "no_proxy": no_proxy}) is None) is exempt
+
+
 def test_an_address_without_a_scheme_means_http() -> None:
     """It is the usual shorthand."""
     assert url_of("https://a.example", {"HTTPS_PROXY": "proxy.example:3128"}) == "http://proxy.example:3128"
