@@ -28,14 +28,17 @@ PYTHON_DROPS = frozenset(
     [
         *("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONEXECUTABLE"),
         *("PYTHONPLATLIBDIR", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONVERBOSE", "PYTHONDEBUG"),
-        *("PYTHONCASEOK", "PYTHONNOUSERSITE", "PYTHONPROFILEIMPORTTIME", "__PYVENV_LAUNCHER__"),
+        *("PYTHONCASEOK", "PYTHONNOUSERSITE", "PYTHONPROFILEIMPORTTIME", "PYTHONCOERCECLOCALE"),
+        "__PYVENV_LAUNCHER__",
     ]
 )
+# In a C locale, this keeps Python from reading a path with an umlaut.
+NO_UTF8 = ("PYTHONUTF8", "0")
 
 
 def inheritable(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that a child may inherit."""
-    return {name: value for name, value in variables.items() if _may_pass(name)}
+    return {name: value for name, value in variables.items() if _may_pass(name) and (name, value) != NO_UTF8}
 
 
 def _may_pass(name: str) -> bool:

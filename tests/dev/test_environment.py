@@ -16,6 +16,11 @@ def test_variables_that_would_break_set_up_are_not_inherited(name: str) -> None:
     assert inheritable({name: "x", "HOME": "/root"}) == {"HOME": "/root"}
 
 
+def test_python_reads_paths_in_utf_8_whatever_is_set() -> None:
+    """Without it, no virtual environment can be made below a folder with an umlaut in a C locale."""
+    assert inheritable({"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}) == {"LC_ALL": "C"}
+
+
 @pytest.mark.parametrize(
     "name",
     [
