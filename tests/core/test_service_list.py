@@ -1,6 +1,7 @@
 """Tests of the list: newest first, each once, while ingestions arrive and end."""
 
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,8 @@ import pytest
 
 from ingest_core.models import Priority, Status
 from ingest_core.service.listing import Filters, Listed
-from tests.support.callers import Desk
+from ingest_core.storage.memory import Account
+from tests.support.callers import EPOCH, Desk, HandClock
 
 
 @pytest.fixture
@@ -117,6 +119,41 @@ async def test_nothing_is_skipped_or_shown_twice_while_ingestions_end_and_arrive
         await desk.post([7])
 
     assert ids(await pages(desk, between=change)) == posted[::-1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_happens_at_any_call_everything_that_was_there_is_listed_once(seed: int) -> None:
+    """Lists arrive, start, end, are cancelled and move before every storage call of a walk over all pages."""
+    random = Random(seed)  # noqa: S311 # another order of events, no secret
+    account, clock = Account(now=lambda: EPOCH), HandClock()
+    other = Desk(account, clock)
+    posted = [await other.post([number], random.choice(list(Priority))) for number in range(30)]
+    opened = list(posted)
+
+    async def happen() -> None:
+        one = random.choice(opened)
+        match random.choice(("post", "end", "end", "cancel", "move")):
+            case "post":
+                opened.append(await other.post([7]))
+            case "end":
+                await other.run(one)
+                opened.remove(one)
+            case "cancel":
+                await other.service.cancel(one)
+                opened.remove(one)
+            case "move":
+                await other.service.change_priority(one, random.choice(list(Priority)))
+
+    class Disturbed(Desk):
+        async def before_call(self, call: str) -> None:
+            if opened and random.random() < 0.6:
+                await happen()
+            await super().before_call(call)
+
+    found = await pages(Disturbed(account, clock), limit=random.choice((1, 3, 7)))
+    shown = [one for one in ids(found) if one in posted]
+    assert shown == posted[::-1]
+    assert len(set(ids(found))) == len(ids(found))
 
 
 async def test_an_ingestion_that_is_closed_between_the_two_queries_is_found_once(desk: Desk) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import function_app
 from devtools.azurite import ROOT
+from ingest_core.api.messages import Request
+from ingest_core.api.pages import answer_page
 from ingest_core.dispatch.attempt import Failed, Fetched, Throttled
 from ingest_core.dispatch.outage import ApiState
 from ingest_core.dispatch.settlement import Rules, StartedBatch, settle
@@ -38,6 +40,15 @@ def test_everything_is_open_or_needs_a_key_as_the_security_page_says() -> None:
             )
     assert {path for path, level in levels.items() if level.lower() == "anonymous"} == opened
     assert {level.lower() for path, level in levels.items() if path not in opened} == {"function"}
+
+
+def test_the_pages_are_sent_with_the_headers_of_the_security_page() -> None:
+    """Those that it explains, with the values that it gives."""
+    shown = dict(re.findall(r"^\| `([\w-]+): ([^`]+)` \|", SECURITY, re.MULTILINE))
+    assert shown
+    for page in ("board.html", "docs.html"):
+        headers = answer_page(page, Request(method="GET", url="http://localhost/")).headers
+        assert shown.items() <= dict(headers).items()
 
 
 def lines_of_attempts() -> list[str]:
