@@ -116,7 +116,7 @@ class App:
         """Run one tick of the dispatcher, and log the service's state once a minute."""
         parts = self._assembled()
         if parts is None:
-            log.error("dispatch.refused settings=%s", self._problems)
+            log.error("dispatch.wrong_settings settings=%s", self._problems)
             return
         try:
             await parts.dispatcher.tick()

@@ -11,7 +11,7 @@ IngestError
 ├── UnreadableRow            a stored row cannot be decoded; the message names the row and the reason
 ├── StorageError
 │   ├── StorageUnavailable       try again later; the call may have taken effect
-│   │   ├── StorageRefused           a key, a SAS or a role does not permit the call: nothing was done
+│   │   ├── StorageDenied            a key, a SAS or a role does not permit the call: nothing was done
 │   │   └── NoToken                  the app's identity gets no token for storage
 │   ├── NotFound                 the row or message does not exist
 │   ├── AlreadyExists            the row exists: read it
@@ -73,12 +73,12 @@ class StorageUnavailable(StorageError):
     """Storage cannot be reached or is overloaded. The call may have taken effect, because an answer can be lost."""
 
 
-class StorageRefused(StorageUnavailable):
-    """Storage answered 401 or 403: until an operator changes a key, a SAS or a role, it will do so again."""
+class StorageDenied(StorageUnavailable):
+    """Storage answered 401 or 403. It will do so again until an operator changes a key, a SAS or a role."""
 
 
 class NoToken(StorageUnavailable):
-    """The app's identity gets no token for storage, so that nothing was asked of storage."""
+    """The app's identity gets no token for storage, so no call was sent."""
 
 
 class NotFound(StorageError):

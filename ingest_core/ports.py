@@ -172,8 +172,8 @@ class Storage(Protocol):
         ...
 
     @property
-    def refused(self) -> Sequence[str]:
-        """The calls that storage does not permit, as the messages of `StorageRefused` name them."""
+    def denied_calls(self) -> Sequence[str]:
+        """The calls that storage does not permit, as the messages of `StorageDenied` name them."""
         ...
 
     @property

@@ -148,11 +148,11 @@ async def _resume(context: Context, request: Request) -> Answer:
 async def _health(context: Context, _: Request) -> Answer:
     """Open to everybody, so no text that a person or the API has written is in it."""
     found = await context.health()
-    if found.refused:
-        refused = "; ".join(found.refused)
+    if found.denied_calls:
+        denied = "; ".join(found.denied_calls)
         raise Problem(
             STORAGE_UNAVAILABLE,
-            f"Storage does not permit what the service needs: {refused}. Check the key or the SAS in"
+            f"Storage does not permit what the service needs: {denied}. Check the key or the SAS in"
             " AzureWebJobsStorage, or the roles of the identity.",
         )
     if found.stalled_reason:

@@ -14,8 +14,8 @@ from ingest_core.api.openapi_parts import (
     json_body,
     limit,
     parameter,
+    problem_answers,
     ref,
-    refusals,
     unchanged,
 )
 from ingest_core.api.problems import INVALID_KEY, KEY_REUSED, UNREADABLE_ROW
@@ -76,7 +76,7 @@ INGEST: Node = {
             headers=ACCEPTED_HEADERS,
             links=links("$response.body#/ingestion_id"),
         ),
-        **refusals([*READING, *WITH_BODY, INVALID_KEY, KEY_REUSED, UNREADABLE_ROW]),
+        **problem_answers([*READING, *WITH_BODY, INVALID_KEY, KEY_REUSED, UNREADABLE_ROW]),
     },
 }
 
@@ -90,7 +90,7 @@ STATUS: Node = {
     "responses": {
         "200": answer("The ingestion.", "IngestionStatus", examples.STATUS, headers=POLLED_HEADERS),
         "304": unchanged(),
-        **refusals(OF_ONE),
+        **problem_answers(OF_ONE),
     },
 }
 
@@ -101,7 +101,7 @@ BATCHES: Node = {
     "parameters": [parameter("batchCursor"), limit(100, 1000, "Batches on a page.")],
     "responses": {
         "200": answer("A page.", "BatchPage", examples.BATCHES, headers=headers(Link="Link")),
-        **refusals(OF_ONE),
+        **problem_answers(OF_ONE),
     },
 }
 
@@ -129,7 +129,7 @@ RESULTS: Node = {
                 JSON: {"schema": {"type": "array", "items": ref("Result")}, "example": examples.RESULTS},
             },
         },
-        **refusals(OF_ONE),
+        **problem_answers(OF_ONE),
     },
 }
 
@@ -155,7 +155,7 @@ INGESTIONS: Node = {
             examples.INGESTIONS,
             headers=headers(Link="Link"),
         ),
-        **refusals(READING),
+        **problem_answers(READING),
     },
 }
 
@@ -167,6 +167,6 @@ INGESTION: Node = {
     "responses": {
         "200": answer("The ingestion.", "Summary", examples.SUMMARY, headers=POLLED_HEADERS),
         "304": unchanged(),
-        **refusals(OF_ONE),
+        **problem_answers(OF_ONE),
     },
 }

@@ -151,7 +151,7 @@ def unchanged() -> Node:
     }
 
 
-def refusals(kinds: Iterable[Kind], *, needs_key: bool = True) -> Node:
+def problem_answers(kinds: Iterable[Kind], *, needs_key: bool = True) -> Node:
     """The error answers of an operation: its problems by status, and what the host answers by itself."""
     by_status: dict[str, list[Kind]] = {}
     for kind in kinds:

@@ -15,7 +15,7 @@ from ingest_core.api.openapi_parts import (
     headers,
     json_body,
     parameter,
-    refusals,
+    problem_answers,
 )
 from ingest_core.api.problems import (
     ENDED,
@@ -47,7 +47,7 @@ _CHANGE_PRIORITY: Node = {
     ),
     "responses": {
         "200": answer("Changed.", "Summary", examples.SUMMARY, headers=POLLED_HEADERS),
-        **refusals([*OF_ONE, *WITH_BODY, ENDED]),
+        **problem_answers([*OF_ONE, *WITH_BODY, ENDED]),
     },
 }
 
@@ -60,7 +60,7 @@ _CANCEL: Node = {
     "responses": {
         "200": answer("It has ended.", "Summary", examples.SUMMARY, headers=POLLED_HEADERS),
         "202": answer("A batch is still running.", "Summary", examples.SUMMARY, headers=POLLED_HEADERS),
-        **refusals([*OF_ONE, *WITH_BODY, ENDED]),
+        **problem_answers([*OF_ONE, *WITH_BODY, ENDED]),
     },
 }
 
@@ -78,7 +78,7 @@ _RETRY: Node = {
             headers=ACCEPTED_HEADERS,
             links=links("$response.body#/ingestion_id", "status", "cancel"),
         ),
-        **refusals([*OF_ONE, *WITH_BODY, NOT_ENDED, NOTHING_TO_RETRY]),
+        **problem_answers([*OF_ONE, *WITH_BODY, NOT_ENDED, NOTHING_TO_RETRY]),
     },
 }
 
@@ -86,7 +86,7 @@ _LANES: Node = {
     "operationId": "lanes",
     "tags": ["Service"],
     "summary": "Show what waits, what runs, and what holds it up.",
-    "responses": {"200": answer("The lanes.", "Lanes", examples.LANES), **refusals(READING)},
+    "responses": {"200": answer("The lanes.", "Lanes", examples.LANES), **problem_answers(READING)},
 }
 
 _PAUSE: Node = {
@@ -98,7 +98,7 @@ _PAUSE: Node = {
     "requestBody": json_body("PauseRequest", examples.PAUSE, required=False),
     "responses": {
         "200": answer("Paused.", "Lanes", examples.LANES),
-        **refusals([*READING, *WITH_BODY, UNKNOWN_LANE]),
+        **problem_answers([*READING, *WITH_BODY, UNKNOWN_LANE]),
     },
 }
 
@@ -106,7 +106,7 @@ _RESUME: Node = {
     "operationId": "resume",
     "tags": ["Steering"],
     "summary": "Resume a lane, or take back the pause of everything.",
-    "responses": {"200": answer("Resumed.", "Lanes", examples.LANES), **refusals([*READING, UNKNOWN_LANE])},
+    "responses": {"200": answer("Resumed.", "Lanes", examples.LANES), **problem_answers([*READING, UNKNOWN_LANE])},
 }
 
 _HEALTH: Node = {
@@ -116,7 +116,7 @@ _HEALTH: Node = {
     "security": OPEN,
     "responses": {
         "200": answer("It does.", "Health", examples.HEALTH),
-        **refusals([NOT_DISPATCHING, STORAGE_UNAVAILABLE, WRONG_SETTING, INTERNAL_ERROR], needs_key=False),
+        **problem_answers([NOT_DISPATCHING, STORAGE_UNAVAILABLE, WRONG_SETTING, INTERNAL_ERROR], needs_key=False),
     },
 }
 
@@ -131,7 +131,7 @@ _METRICS: Node = {
             "description": "Prometheus' text format, version 0.0.4.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}},
         },
-        **refusals(READING),
+        **problem_answers(READING),
     },
 }
 
@@ -151,7 +151,7 @@ def _page(name: str, summary: str, *media_types: str, parameters: list[Node] | N
                 "content": {one: {"schema": {"type": "object" if one == JSON else "string"}} for one in media_types},
             },
             "304": {"description": "The caller has this file already.", "headers": headers(ETag="ETag")},
-            **refusals([UNKNOWN_PAGE] if parameters else [], needs_key=False),
+            **problem_answers([UNKNOWN_PAGE] if parameters else [], needs_key=False),
         },
     }
 
@@ -169,7 +169,7 @@ _PROBLEM_TYPE: Node = {
     "parameters": [_in_path("slug", "The last part of a problem's `type`.", "invalid-request")],
     "responses": {
         "303": {"description": "The explanation on the docs page.", "headers": headers(Location="Location")},
-        **refusals([UNKNOWN_PAGE], needs_key=False),
+        **problem_answers([UNKNOWN_PAGE], needs_key=False),
     },
 }
 

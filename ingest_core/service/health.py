@@ -17,12 +17,12 @@ PATIENCE_SECONDS = 60.0
 class Health:
     """How the service stands. `stalled_reason` says why nothing moves, and is empty while all is well.
 
-    `refused` are the calls that storage does not permit, and `fronts` the front messages of each lane, at most 32.
+    `denied_calls` are the calls that storage does not permit, and `fronts` the front messages of each lane, at most 32.
     """
 
     gate: GateView
     stalled_reason: str
-    refused: Sequence[str]
+    denied_calls: Sequence[str]
     fronts: Mapping[Priority, Sequence[Message]]
 
     @property
@@ -37,7 +37,7 @@ class HealthCheck:
     def __init__(self, stores: Stores, *, clock: Clock, interval: float, lease: float) -> None:
         self._gate_table = stores.gate
         self._lanes = stores.lanes
-        self._refused = stores.refused
+        self._denied_calls = stores.denied_calls
         self._clock = clock
         self._interval = interval
         self._patience = timedelta(seconds=interval + lease + PATIENCE_SECONDS)
@@ -57,7 +57,7 @@ class HealthCheck:
         )
         found = dict(zip(Priority, fronts, strict=True))
         reason = self._stalled_reason(gate, found, now)
-        return Health(gate=gate, fronts=found, stalled_reason=reason, refused=self._refused())
+        return Health(gate=gate, fronts=found, stalled_reason=reason, denied_calls=self._denied_calls())
 
     def _stalled_reason(self, gate: GateView, fronts: Mapping[Priority, Sequence[Message]], now: datetime) -> str:
         counted = [message for lane, front in fronts.items() if not gate.is_paused(lane) for message in front]

@@ -91,8 +91,8 @@ class AzureStorage:
             pass
 
     @property
-    def refused(self) -> Sequence[str]:
-        return [*self._calls.refused(), *self._event_calls.refused()]
+    def denied_calls(self) -> Sequence[str]:
+        return [*self._calls.denied_calls(), *self._event_calls.denied_calls()]
 
     async def put_event(self, text: str) -> None:
         if self._ended is None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageError, StorageRefused, StorageUnavailable
+from ingest_core.errors import AlreadyExists, Changed, NotFound, StorageDenied, StorageError, StorageUnavailable
 from ingest_core.ports import CALL_SECONDS
 
 _NOT_FOUND = {404: ("ResourceNotFound", "EntityNotFound", "MessageNotFound"), 400: ("PopReceiptMismatch",)}
@@ -15,8 +15,8 @@ _NOT_FOUND = {404: ("ResourceNotFound", "EntityNotFound", "MessageNotFound"), 40
 
 _NO_SUCH_TABLE = ("TableNotFound", "QueueNotFound")
 
-REFUSAL_SECONDS = 900.0
-"""A refusal counts for so long. Upkeep makes most calls again in this time."""
+DENIAL_SECONDS = 900.0
+"""A denied call counts for this long. Upkeep makes most calls again within this time."""
 
 _ADVICE = "Check the key or the SAS in AzureWebJobsStorage, or the roles of the identity."
 
@@ -28,12 +28,12 @@ class Calls:
         self._creations = creations
         self._created = created
         self._creating = asyncio.Lock()
-        self._refused: dict[str, float] = {}
+        self._denied: dict[str, float] = {}
 
-    def refused(self) -> list[str]:
-        """What storage does not permit, as `action` names it: it was refused lately, and has not succeeded since."""
+    def denied_calls(self) -> list[str]:
+        """What storage does not permit, as `action` names it: it was denied lately, and has not succeeded since."""
         now = asyncio.get_running_loop().time()
-        return [action for action, at in self._refused.items() if now - at < REFUSAL_SECONDS]
+        return [action for action, at in self._denied.items() if now - at < DENIAL_SECONDS]
 
     @asynccontextmanager
     async def call(self, action: str, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
@@ -46,15 +46,15 @@ class Calls:
                 if not self._created:
                     await self._create()
                 yield
-            self._refused.pop(action, None)
+            self._denied.pop(action, None)
         except StorageError:
             raise
         except Exception as error:
             if isinstance(error, HttpResponseError) and _has_code(error, _NO_SUCH_TABLE):
                 self._created = False
             translated = _translated(error, action, seconds)
-            if isinstance(translated, StorageRefused):
-                self._refused[action] = asyncio.get_running_loop().time()
+            if isinstance(translated, StorageDenied):
+                self._denied[action] = asyncio.get_running_loop().time()
             raise translated from error
 
     async def _create(self) -> None:
@@ -69,8 +69,8 @@ class Calls:
                     raise outcome
                 if isinstance(outcome, Exception) and not _says_that_it_exists(outcome):
                     translated = _translated(outcome, f"create the {name}", CALL_SECONDS)
-                    is_refused = isinstance(translated, StorageRefused)
-                    raise (StorageRefused if is_refused else StorageUnavailable)(str(translated)) from outcome
+                    is_denied = isinstance(translated, StorageDenied)
+                    raise (StorageDenied if is_denied else StorageUnavailable)(str(translated)) from outcome
             self._created = True
 
 
@@ -105,7 +105,7 @@ def _refusal(error: HttpResponseError, action: str) -> StorageError:
         return StorageUnavailable(f"cannot {action}: it is missing; the next call creates it")
     match error.status_code:
         case 401 | 403:
-            return StorageRefused(f"{message} {_ADVICE}")
+            return StorageDenied(f"{message} {_ADVICE}")
         case 400 | 404 as status if _has_code(error, _NOT_FOUND[status]):
             return NotFound(message)
         case 409 if _has_code(error, ("EntityAlreadyExists",)):

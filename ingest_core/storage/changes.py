@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ingest_core.errors import Changed, StorageError, StorageRefused, StorageUnavailable
+from ingest_core.errors import Changed, StorageDenied, StorageError, StorageUnavailable
 
 ATTEMPTS = 40
 """Writes of one change. Sixteen batches of one ingestion may end at once, and each conflict has one winner."""
@@ -48,7 +48,7 @@ async def write_change(
             continue
         try:
             return Version(value=after, etag=await write(after, version.etag))
-        except StorageRefused:  # nothing was written, and nothing will be
+        except StorageDenied:  # nothing was written, and nothing will be
             raise
         except (Changed, StorageUnavailable) as error:
             failure = error

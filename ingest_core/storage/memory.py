@@ -268,7 +268,7 @@ class MemoryStorage:
         self._before = before
         self._after = after
         self._ended_queue = ended_queue
-        self.refused: Sequence[str] = ()
+        self.denied_calls: Sequence[str] = ()
         self.ingestions = self._table("ingestions")
         self.dispatch = self._table("dispatch")
         self.backlog = self._table("backlog")

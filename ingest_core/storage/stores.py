@@ -23,7 +23,7 @@ class Stores:
     gate: GateTable
     closing: Closing
     #: The calls that storage does not permit.
-    refused: Callable[[], Sequence[str]]
+    denied_calls: Callable[[], Sequence[str]]
 
 
 def open_stores(storage: Storage, *, sends_events: bool) -> Stores:
@@ -37,5 +37,5 @@ def open_stores(storage: Storage, *, sends_events: bool) -> Stores:
         history=history,
         gate=GateTable(storage.dispatch),
         closing=Closing(backlog=backlog, history=history, send_event=send_event),
-        refused=lambda: storage.refused,
+        denied_calls=lambda: storage.denied_calls,
     )

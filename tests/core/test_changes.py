@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest_core.errors import Changed, StorageRefused, StorageUnavailable
+from ingest_core.errors import Changed, StorageDenied, StorageUnavailable
 from ingest_core.models import BatchRecord, Ingestion, Priority, Status
 from ingest_core.storage.changes import ATTEMPTS, Version, write_change
 from ingest_core.storage.ingestions import Ingestions
@@ -45,7 +45,7 @@ class Row:
         if fate.startswith("other"):
             self.put(self.value | {fate})
         if fate == "refused":
-            raise StorageRefused("cannot merge: storage answered 403")
+            raise StorageDenied("cannot merge: storage answered 403")
         if fate == "unreached":
             raise StorageUnavailable(fate)
         if etag != str(self.version):
@@ -128,7 +128,7 @@ async def test_a_row_that_changes_under_every_write_is_given_up() -> None:
 async def test_a_write_that_is_not_permitted_is_tried_once() -> None:
     """It would be refused each time, and the error must say what storage has said."""
     row = Row(fates=deque(["refused"] * 1000))
-    with pytest.raises(StorageRefused, match="answered 403"):
+    with pytest.raises(StorageDenied, match="answered 403"):
         await row.change(add_mine)
     assert row.reads == 1
 

@@ -35,7 +35,7 @@ async def test_an_idle_service_is_well(desk: Desk) -> None:
 
 async def test_what_storage_does_not_permit_is_a_fault(desk: Desk) -> None:
     """Nothing would go on, or nothing would be tidied up; an operator must know which call."""
-    desk.storage.refused = ["merge into the table dispatch", "delete rows of the table backlog"]
+    desk.storage.denied_calls = ["merge into the table dispatch", "delete rows of the table backlog"]
     answer = await desk.call(api.health)
     assert answer.status == 503
     assert "does not permit what the service needs: merge into the table dispatch; delete rows of" in answer.text

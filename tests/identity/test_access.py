@@ -13,7 +13,7 @@ from azure.storage.queue import AccountSasPermissions, ResourceTypes, generate_a
 
 from devtools.azurite import ROOT, Azurite
 from devtools.ports import free_ports
-from ingest_core.errors import Changed, StorageRefused, StorageUnavailable
+from ingest_core.errors import Changed, StorageDenied, StorageUnavailable
 from ingest_core.models import Priority
 from ingest_core.storage import transport
 from ingest_core.storage.azure import AzureStorage
@@ -82,11 +82,11 @@ async def test_what_a_sas_does_not_permit_is_named(storage_emulator: Azurite) ->
         key = {"PartitionKey": str(uuid4()), "RowKey": "a"}
         etag = await storage.dispatch.insert(key)
         refused = r"cannot merge into the table dispatch: storage answered 403 AuthorizationPermissionMismatch: .*SAS"
-        assert storage.refused == []
-        with pytest.raises(StorageRefused, match=refused):
+        assert storage.denied_calls == []
+        with pytest.raises(StorageDenied, match=refused):
             await storage.dispatch.merge({**key, "n": 1}, etag=etag)
         await storage.dispatch.get(key["PartitionKey"], "a")
-        assert storage.refused == ["merge into the table dispatch"]
+        assert storage.denied_calls == ["merge into the table dispatch"]
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ async def test_each_call_that_a_sas_does_not_permit_is_remembered(
             lane.put("text"),
             lane.receive(),
         ):
-            with suppress(StorageRefused, Changed):
+            with suppress(StorageDenied, Changed):
                 await call
-        assert storage.refused == refused
+        assert storage.denied_calls == refused
 
 
 def test_a_connection_string_does_not_cost_the_import_of_identities() -> None:
