@@ -12,7 +12,7 @@ from tests.board.world import World, serving
 
 pytest.importorskip("playwright", reason="Playwright is missing: pip install playwright")
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 WAIT_MS = 10_000
 
@@ -59,8 +59,16 @@ def board_url(world_url: str) -> str:
     return world_url
 
 
+@pytest.fixture(scope="module")
+def common_page(browser: Browser) -> Iterator[Page]:
+    """A page for the tests of a module that need no other options: a page of their own costs each a second."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, board_url: str) -> Iterator[Open]:
+def open_page(browser: Browser, common_page: Page, board_url: str) -> Iterator[Open]:
     """Open a page of the board. The test fails if a script fails, or if the page breaks its own security policy."""
     contexts, faults = [], []
 
@@ -68,19 +76,32 @@ def open_page(browser: Browser, board_url: str) -> Iterator[Open]:
         if "Failed to load resource" not in text:  # the browser's own words for an error answer
             faults.append(text)
 
+    def note_error(error: Error) -> None:
+        note(str(error))
+
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            note(message.text)
+
     def open_one(address: str = "/", *, has_clock: bool = False, **options: object) -> Page:
-        context = browser.new_context(**options)
-        context.set_default_timeout(WAIT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: note(str(error)))
-        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page = common_page
+        if options or has_clock:
+            contexts.append(browser.new_context(**options))
+            page = contexts[-1].new_page()
+            page.on("pageerror", note_error)
+            page.on("console", note_message)
         if has_clock:
             page.clock.install()
+        page.set_default_timeout(WAIT_MS)
         page.goto(board_url + address)
         return page
 
+    common_page.on("pageerror", note_error)
+    common_page.on("console", note_message)
     yield open_one
     for context in contexts:
         context.close()
+    common_page.goto("about:blank")
+    common_page.remove_listener("pageerror", note_error)
+    common_page.remove_listener("console", note_message)
     assert faults == []
