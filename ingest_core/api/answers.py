@@ -225,7 +225,9 @@ class Lanes(_Answer):
     next_slot_at: Moment = Field(description="When the next batch may start, throttling included.")
     throttled: Throttled | None
     down_since: str | None = Field(description="Since when the external API is taken to be down.")
-    trouble: str | None = Field(description="What else is wrong with the external API, in words.")
+    trouble: str | None = Field(
+        description="What is wrong inside the service, in words: ends of batches that cannot be written."
+    )
     paused: Pause | None = Field(description="The pause of everything; lanes have their own.")
     running: list[Running]
     lanes: LaneByPriority
