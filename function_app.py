@@ -125,7 +125,7 @@ def pages(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("openapi.json", auth_level=func.AuthLevel.ANONYMOUS)
 def openapi(req: func.HttpRequest) -> func.HttpResponse:
     """The API as a document."""
-    from ingest_core.api.openapi import answer_openapi  # noqa: PLC0415 # a cold start need not wait for it
+    from ingest_core.api.openapi.document import answer_openapi  # noqa: PLC0415 # a cold start need not wait for it
 
     return encoded(answer_openapi(decoded(req)))
 

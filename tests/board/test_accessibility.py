@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from ingest_core.api.openapi import document
+from ingest_core.api.openapi.document import document
 from tests.board.conftest import Open, axe_source
 from tests.board.world import World, at, list_id, summary
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from ingest_core.api.openapi import document
+from ingest_core.api.openapi.document import document
 from ingest_core.api.problems import KINDS
 from tests.board.conftest import Open
 from tests.board.world import World

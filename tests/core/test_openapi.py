@@ -7,7 +7,7 @@ from openapi_spec_validator import validate
 
 import function_app
 from ingest_core.api.messages import Answer, Request
-from ingest_core.api.openapi import answer_openapi, document
+from ingest_core.api.openapi.document import answer_openapi, document
 from ingest_core.api.pages import BOARD, DOCS, answer_page, answer_problem_type
 from ingest_core.api.problems import KINDS, Kind
 from tests.support.document import check_answer, check_examples

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator
 
-from ingest_core.api.openapi import document
+from ingest_core.api.openapi.document import document
 
 Node = dict[str, Any]
 

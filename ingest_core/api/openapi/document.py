@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
-from ingest_core.api import answers, steering
+from ingest_core.api import steering
 from ingest_core.api.bodies import IngestBody
 from ingest_core.api.messages import Answer, Request
 from ingest_core.api.negotiation import entity_tag, has_already
-from ingest_core.api.openapi_parts import HEADERS, PARAMETERS, SECURITY, SECURITY_SCHEMES
-from ingest_core.api.openapi_paths import PATHS, TAGS
+from ingest_core.api.openapi import models
+from ingest_core.api.openapi.parts import HEADERS, PARAMETERS, SECURITY, SECURITY_SCHEMES
+from ingest_core.api.openapi.paths import PATHS, TAGS
 from ingest_core.api.pages import COMMON_HEADERS
 from ingest_core.api.problems import KINDS, problem_answer, wrong_method
 
@@ -33,8 +34,8 @@ Fields and values of `status` may be added; what is here keeps its name, type an
 
 _MODELS = (
     IngestBody, steering.PriorityChange, steering.CancelRequest, steering.PauseRequest, steering.RetryRequest,
-    answers.Accepted, answers.Retried, answers.Summary, answers.IngestionStatus, answers.BatchPage,
-    answers.IngestionPage, answers.Result, answers.Lanes, answers.Health, answers.ProblemDetails,
+    models.Accepted, models.Retried, models.Summary, models.IngestionStatus, models.BatchPage,
+    models.IngestionPage, models.Result, models.Lanes, models.Health, models.ProblemDetails,
 )  # fmt: skip
 
 

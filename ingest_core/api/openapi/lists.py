@@ -1,8 +1,8 @@
 """The operations of the OpenAPI document that submit lists and read what becomes of them."""
 
-from ingest_core.api import openapi_examples as examples
 from ingest_core.api.messages import JSON, JSONL, NDJSON
-from ingest_core.api.openapi_parts import (
+from ingest_core.api.openapi import examples
+from ingest_core.api.openapi.parts import (
     ACCEPTED_HEADERS,
     OF_ONE,
     POLLED_HEADERS,

@@ -1,9 +1,9 @@
 """The operations of the OpenAPI document, in the order in which the docs page shows them."""
 
-from ingest_core.api import openapi_examples as examples
 from ingest_core.api.messages import JSON
-from ingest_core.api.openapi_lists import BATCHES, INGEST, INGESTION, INGESTIONS, RESULTS, STATUS, links
-from ingest_core.api.openapi_parts import (
+from ingest_core.api.openapi import examples
+from ingest_core.api.openapi.lists import BATCHES, INGEST, INGESTION, INGESTIONS, RESULTS, STATUS, links
+from ingest_core.api.openapi.parts import (
     ACCEPTED_HEADERS,
     OF_ONE,
     OPEN,
