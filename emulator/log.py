@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 
 FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
@@ -15,6 +16,8 @@ log = logging.getLogger("emulator")
 
 def set_up_logging(level: str, line_filter: logging.Filter, *, verbose: bool) -> None:
     """Log to standard output: the app's lines from `level` up, the emulator's from INFO up (DEBUG if `verbose`)."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no umlaut must not cost the line
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(line_filter)
     logging.basicConfig(handlers=[handler], level=LEVELS.get(level, logging.INFO), format=FORMAT, datefmt="%H:%M:%S")

@@ -1,7 +1,11 @@
 """The emulator's log: it has the app's lines and failures, and no line of a run that has ended."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+from devtools.azurite import ROOT
 from devtools.child import wait_until
 from tests.emulator.emulated import HELLO, emulator, make_app, noted, notes
 
@@ -148,3 +152,18 @@ def test_verbose_logs_every_run_and_request(tmp_path: Path) -> None:
         lines = host.log.splitlines()
     assert any("hello: " in line and line.endswith(" ms, 200") for line in lines)
     assert any("tick: " in line and line.endswith(" ms, ok") for line in lines)
+
+
+def test_a_line_that_the_terminal_cannot_show_is_printed_with_codes() -> None:
+    """A path or a label may hold any character."""
+    program = """if True:
+        import logging
+        from emulator.log import set_up_logging
+        set_up_logging("information", logging.Filter(), verbose=False)
+        logging.info("J\\xf6rg")"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True,
+        cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert b"root: J\\xf6rg" in done.stdout
+    assert not done.stderr
