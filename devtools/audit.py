@@ -81,6 +81,9 @@ def pip_audit_verdict(done: ProgramResult) -> Verdict:
     document = _json(done.stdout)
     if not isinstance(document, dict) or "dependencies" not in document:
         return Verdict(skip_reason=_failure_reason(done))
+    skipped = [package["skip_reason"] for package in document["dependencies"] if "skip_reason" in package]
+    if skipped and len(skipped) == len(document["dependencies"]):
+        return Verdict(skip_reason=f"no package could be looked up: {skipped[0]}")
     return Verdict(
         findings=[
             f"{package['name']} {package['version']}: {known['id']}, fixed in {', '.join(known['fix_versions']) or '-'}"

@@ -57,6 +57,12 @@ def test_a_program_without_a_report_has_not_run(read: object) -> None:
     assert read(done(None, stderr="ERROR: no connection\n")) == Verdict(skip_reason="ERROR: no connection")
 
 
+def test_pip_audit_has_not_run_if_it_could_look_up_no_package() -> None:
+    """It skips each package for which the registry, a mirror for example, has no page, and then finds nothing."""
+    skipped = {"dependencies": [{"name": name, "skip_reason": f"{name} was not found"} for name in ("a", "b")]}
+    assert pip_audit_verdict(done(skipped, code=0)).skip_reason == "no package could be looked up: a was not found"
+
+
 def test_npm_has_not_run_if_the_registry_answers_with_an_error() -> None:
     """Npm prints a JSON document in this case too."""
     assert npm_audit_verdict(done({"message": "ENOTFOUND", "error": {}})).skip_reason == "ENOTFOUND"
