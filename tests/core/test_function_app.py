@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 import function_app
+from ingest_core.api.openapi.document import document
 
 OPEN = ("health", "home", "pages", "openapi", "docs", "problem_type")
 
@@ -26,7 +27,7 @@ def bindings(module: ModuleType) -> dict[str, dict]:
 
 
 def test_every_function_has_its_route(module: ModuleType) -> None:
-    """With the empty route prefix of host.json these are the paths."""
+    """With the empty route prefix of host.json these are the paths, and the API's document has the same."""
     routes = {name: trigger["route"] for name, trigger in bindings(module).items() if "route" in trigger}
     assert routes == {
         "ingest": "ingest",
@@ -47,6 +48,7 @@ def test_every_function_has_its_route(module: ModuleType) -> None:
         "docs": "docs",
         "problem_type": "problems/{slug}",
     }
+    assert set(document()["paths"]) == {f"/{route.lstrip('/')}" for route in routes.values()}
 
 
 def test_the_handlers_answer_a_wrong_method_not_the_host(module: ModuleType) -> None:
