@@ -44,6 +44,7 @@ def test_the_key_is_asked_for_once_and_sent_as_a_header(world: World, open_page:
     """It is in no address, and another load of the page in the same tab needs no question."""
     world.key = "secret"
     page = open_page()
+    _enter_key(page, "schlüssel")  # no header can carry it
     _enter_key(page, "wrong")
     expect(page.get_by_role("dialog")).to_contain_text("does not accept this key")
     _enter_key(page, "secret")
@@ -53,6 +54,17 @@ def test_the_key_is_asked_for_once_and_sent_as_a_header(world: World, open_page:
     expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
     assert "secret" not in page.content() + page.url
     assert not any("secret" in str((one.path, one.query)) for one in world.asked)
+
+
+def test_who_has_no_key_is_not_asked_again_and_again(world: World, open_page: Open) -> None:
+    """The page says how to enter it later."""
+    world.key = "secret"
+    page = open_page()
+    page.get_by_role("dialog").press("Escape")
+    expect(page.locator("#alert")).to_contain_text("Load the page again to enter it.")
+    seen = len(world.asked)
+    _wait_until(page, lambda: len(world.asked) > seen)
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def _enter_key(page: Page, key: str) -> None:

@@ -14,6 +14,7 @@ export class Refused extends Error {
 }
 
 let asking = null;
+let hasDeclined = false; // who closes the dialog is not asked again with every look
 
 function askForKey(wasWrong) {
   asking ||= openKeyDialog(wasWrong).finally(() => { asking = null; });
@@ -23,19 +24,21 @@ function askForKey(wasWrong) {
 function openKeyDialog(wasWrong) {
   const { node, input, setError } = field("Function key", el("input", {
     type: "password", autocomplete: "off", required: true,
+    pattern: "\\s*[!-~]+\\s*", title: "A header carries ASCII characters only.",
   }), "It stays in this tab and is forgotten when the tab is closed.");
   if (wasWrong) setError("The service does not accept this key.");
   const dialog = el("dialog", { class: "dialog", "aria-labelledby": "key-title" },
     el("form", { method: "dialog" },
       el("h2", { id: "key-title" }, "This service needs a key"), node,
-      el("div", { class: "actions" }, el("button", { class: "main" }, "Use this key"))));
+      el("div", { class: "actions" }, el("button", { class: "main", value: "use" }, "Use this key"))));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise(resolve => {
     dialog.addEventListener("close", () => {
-      if (input.value) sessionStorage.setItem(KEY, input.value);
+      const key = dialog.returnValue && input.value.trim(); // Escape returns nothing
+      if (key) sessionStorage.setItem(KEY, key);
       dialog.remove();
-      resolve(Boolean(input.value));
+      resolve(Boolean(key));
     });
   });
 }
@@ -65,7 +68,8 @@ export async function call(method, path, { json, headers = {}, signal } = {}) {
     if (answer.status !== 401) throw await refusal(answer);
     const newer = sessionStorage.getItem(KEY);
     if (newer !== key) continue;
-    if (!await askForKey(key !== null)) {
+    hasDeclined ||= !await askForKey(key !== null);
+    if (hasDeclined) {
       throw new Refused({ kind: "problem", status: 401, title: "This service needs a function key",
         detail: "Load the page again to enter it." });
     }
