@@ -15,6 +15,7 @@ from devtools.workspace import Workspace
 
 SETTING = "AzureWebJobsStorage"
 LOCAL = ("", "usedevelopmentstorage=true")
+FIRST_BYTES = b'{"filename":'
 USUAL_PORTS = (10000, 10001, 10002)
 LITTLE_SPACE = 200_000_000  # bytes; with a full disk, Azurite acknowledges what it cannot write
 
@@ -68,9 +69,9 @@ class LocalStorage:
 
     def __init__(self, workspace: Workspace, blob_queue_table: tuple[int, ...], *, lock: int) -> None:
         self.folder = workspace.root / ".azurite"
-        empty = empty_files(self.folder)
-        if empty:
-            raise Failure(_move_away(f"{', '.join(empty)} is empty", self.folder))
+        foreign = foreign_files(self.folder)
+        if foreign:
+            raise Failure(_move_away(f"{', '.join(foreign)} is not what Azurite has written", self.folder))
         self.azurite = Azurite(
             self.folder,
             log=self.folder / "azurite.log",
@@ -104,9 +105,14 @@ def _move_away(what: str, folder: Path) -> str:
     return f"{what}, in {folder}: move this folder away to begin with empty storage, or put a copy of the file back"
 
 
-def empty_files(folder: Path) -> list[str]:
-    """The data files that are empty. Azurite would treat them as new and overwrite them."""
-    return [path.name for path in sorted(folder.glob("__*.json")) if path.stat().st_size == 0]
+def foreign_files(folder: Path) -> list[str]:
+    """The data files that do not begin as all of Azurite's do. It would overwrite empty files and other JSON."""
+    return [path.name for path in sorted(folder.glob("__*.json")) if not _begins_as_azurites(path)]
+
+
+def _begins_as_azurites(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(FIRST_BYTES)) == FIRST_BYTES
 
 
 def damaged_files(folder: Path, log: str) -> list[str]:

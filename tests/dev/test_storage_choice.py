@@ -9,7 +9,7 @@ import pytest
 
 from devtools.azurite import azurite, connection_string
 from devtools.ports import free_ports
-from devtools.storage import SpaceWatch, chosen_account, damaged_files
+from devtools.storage import SpaceWatch, chosen_account, damaged_files, foreign_files
 from tests.dev.checkout import make_checkout
 from tests.dev.run import Run, running
 
@@ -69,10 +69,10 @@ def test_with_an_account_of_the_user_no_azurite_is_started(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("__azurite_db_table__.json", "{", "Azurite cannot read __azurite_db_table__.json"),
-        ("__azurite_db_queue__.json", "null", "Azurite cannot read __azurite_db_queue__.json"),
+        ("__azurite_db_table__.json", '{"filename":"x","coll', "Azurite cannot read __azurite_db_table__.json"),
+        ("__azurite_db_queue__.json", '{"a":1}', "__azurite_db_queue__.json is not what Azurite has written"),
         ("__azurite_db_blob__.json", '{"filename": "x", "collections": [{}]}', "cannot read __azurite_db_blob__.json"),
-        ("__azurite_db_table__.json", "", "__azurite_db_table__.json is empty"),
+        ("__azurite_db_table__.json", "", "__azurite_db_table__.json is not what Azurite has written"),
     ],
 )
 def test_a_damaged_file_of_azurite_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -91,6 +91,7 @@ def test_what_azurite_has_written_is_not_damaged(tmp_path: Path) -> None:
         server.stop()
     assert list(server.data.glob("__azurite_db_*.json"))
     assert damaged_files(server.data, server.log.read_text()) == []
+    assert foreign_files(server.data) == []
 
 
 def test_a_disk_that_is_nearly_full_is_reported_once(
