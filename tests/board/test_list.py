@@ -44,6 +44,7 @@ def test_a_cancel_names_what_is_lost_and_takes_a_reason(world: World, open_page:
     dialog.get_by_role("button", name="Cancel the list").click()
     expect(page.locator(".status").first).to_have_text("\N{MINUS SIGN} cancelled")
     expect(page.locator("dl")).to_contain_text("wrong file")
+    expect(page.locator("main")).to_be_focused()
 
 
 def test_a_refused_cancel_is_told_in_the_dialog(world: World, open_page: Open) -> None:

@@ -16,7 +16,7 @@ export function showProblem(error, fields) {
 
 /**
  * Open a dialog. `act()` runs on the confirming button; the dialog closes when it resolves, and shows why when it
- * rejects. Escape closes it, and the focus returns to where it was.
+ * rejects. Escape closes it, and the focus returns to where it was, or to the page if that is hidden now.
  */
 export function openDialog({ title, content, confirm, dangerous = false, fields = {}, act }) {
   const titleId = newId();
@@ -41,7 +41,10 @@ export function openDialog({ title, content, confirm, dangerous = false, fields 
       go.disabled = false;
     }
   });
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (document.activeElement === document.body) document.querySelector("#main").focus(); // its button is gone
+  });
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -33,7 +33,8 @@ function parametersTable(spec, operation) {
   return el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "hidden-text" }, "Parameters"),
     el("thead", {}, el("tr", {}, ...["Parameter", "In", "Type", "Meaning"].map(head => el("th", { scope: "col" }, head)))),
     el("tbody", {}, ...found.map(one => el("tr", {}, el("th", { scope: "row" }, el("code", {}, one.name), one.required ? " *" : ""),
-      el("td", {}, one.in), el("td", {}, typeOf(one.schema)), el("td", {}, ...codeIn(one.description || "")))))));
+      el("td", { "data-head": "In" }, one.in), el("td", { "data-head": "Type" }, typeOf(one.schema)),
+      el("td", {}, ...codeIn(one.description || "")))))));
 }
 
 function bodyOf(spec, value, title) {

@@ -24,7 +24,7 @@ const limitsOf = schema => LIMITS.filter(name => schema[name] !== undefined)
 
 function propertyRow(name, schema, isRequired, codeIn) {
   return el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), isRequired ? " *" : ""),
-    el("td", {}, typeOf(schema)), el("td", {}, ...codeIn(schema.description || ""), " ", el("small", {}, limitsOf(schema))));
+    el("td", { "data-head": "Type" }, typeOf(schema)), el("td", {}, ...codeIn(schema.description || ""), " ", el("small", {}, limitsOf(schema))));
 }
 
 /** The section of a named schema. */
