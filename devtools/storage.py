@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import ports, relaxed_json
+from devtools import ports
 from devtools.azurite import SERVICES, Azurite
 from devtools.console import Failure, say
 from devtools.processes import how_it_ended
 from devtools.workspace import Workspace
+from emulator.errors import AppError
+from emulator.settings import load_json
 
 SETTING = "AzureWebJobsStorage"
 LOCAL = ("", "usedevelopmentstorage=true")
@@ -34,14 +36,20 @@ def chosen_account(root: Path, variables: Mapping[str, str]) -> OwnAccount | Non
         if variables[in_environment].strip().rstrip(";").lower() in LOCAL:
             return None
         return OwnAccount(source=f"{in_environment} in the environment (unset it to use Azurite on this machine)")
-    settings = relaxed_json.load(root / "local.settings.json")
-    values = settings.get("Values") if isinstance(settings, dict) else None
-    values = {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}
+    values = _values(root / "local.settings.json")
     in_file = _setting(values)
     if in_file and values[in_file].strip().rstrip(";").lower() not in LOCAL:
         how = "set it to UseDevelopmentStorage=true to use Azurite on this machine"
         return OwnAccount(source=f"{in_file} in local.settings.json ({how})")
     return None
+
+
+def _values(path: Path) -> Mapping[str, str]:
+    try:
+        values = load_json(path).get("Values") if path.exists() else None
+    except AppError as error:
+        raise Failure(f"{error}: correct it, then run this again") from None
+    return {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}
 
 
 def _setting(variables: Mapping[str, str]) -> str:

@@ -15,18 +15,17 @@ FILES = ("dev.py", "host.json", "local.settings.json", *TEST.files, *NODE_PACKAG
 
 
 def make_checkout(folder: Path, *, emulator: Path | None = None) -> Path:
-    """Copy the checkout with the real function app and emulator, or with the module `emulator` in their place."""
+    """Copy the checkout with the real function app, or with the program `emulator` in place of the emulator's own."""
     folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "devtools", folder / "devtools")
+    shutil.copytree(ROOT / "emulator", folder / "emulator")
     if emulator:
-        (folder / "emulator").mkdir()
         shutil.copy2(emulator, folder / "emulator" / "__main__.py")
     else:
         shutil.copy2(ROOT / "function_app.py", folder)
         shutil.copytree(ROOT / "ingest_core", folder / "ingest_core")
-        shutil.copytree(ROOT / "emulator", folder / "emulator")
     _make_environment(folder)
     _link_node_modules(folder)
     return folder
