@@ -1,4 +1,4 @@
-"""What a handler is, and how every call ends in an answer: also a wrong method, a refusal and a fault."""
+"""What a handler is, and how every call ends in an answer: also a wrong method, an error and a fault."""
 
 import logging
 import math

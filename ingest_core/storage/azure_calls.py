@@ -77,7 +77,7 @@ class Calls:
 def _translated(error: Exception, action: str, seconds: float) -> StorageError:
     match error:
         case HttpResponseError():
-            return _refusal(error, action)
+            return _error_for_answer(error, action)
         case TimeoutError():
             return StorageUnavailable(f"cannot {action}: storage did not answer within {seconds:g} s")
         case AzureError() | aiohttp.ClientError() | OSError():
@@ -97,7 +97,7 @@ def _why_unreachable(error: Exception) -> str:
             return f"storage cannot be reached: {_one_line(error)}"
 
 
-def _refusal(error: HttpResponseError, action: str) -> StorageError:
+def _error_for_answer(error: HttpResponseError, action: str) -> StorageError:
     """The error that storage's answer stands for."""
     code = _code_of(error)
     message = f"cannot {action}: storage answered {error.status_code}{code and ' '}{code}: {_one_line(error)}"

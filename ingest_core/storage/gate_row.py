@@ -134,7 +134,7 @@ class _GateProperties(Row):
     @model_validator(mode="after")
     def _opens_again(self) -> Self:
         if self.due > self.age + MAX_CLOSED_SECONDS:
-            raise ValueError("the gate would stay closed for longer than any wait that can be set")
+            raise ValueError("nothing could start for longer than any wait that can be set")
         return self
 
 

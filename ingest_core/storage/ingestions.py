@@ -99,7 +99,7 @@ class Ingestions:
         is_own: Callable[[Ingestion, Ingestion], bool] = Ingestion.__eq__,
         known: Version[Ingestion] | None = None,
     ) -> Version[Ingestion] | None:
-        """Change an ingestion row; None if `change` refuses its present state. Raises `NotFound`."""
+        """Change an ingestion row; None if `change` returns None for its present state. Raises `NotFound`."""
 
         async def recognise(present: Ingestion, written: Ingestion) -> bool:
             return is_own(present, written)
@@ -110,7 +110,7 @@ class Ingestions:
         return await self._change(ingestion_id, change, write, recognise, known)
 
     async def end_batch(self, ingestion_id: UUID, change: Change, record: BatchRecord) -> Version[Ingestion] | None:
-        """Write the batch's record and change the ingestion: both or neither. None if `change` refuses.
+        """Write the batch's record and change the ingestion: both or neither. None if `change` returns None.
 
         The record's token says whose end was written, also after others have changed the ingestion since. Raises
         `NotFound`.

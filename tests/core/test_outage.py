@@ -1,4 +1,4 @@
-"""Tests of the outage rule: when the API is taken to be down, and for how long the gate stays closed."""
+"""Tests of the outage rule: when the API is taken to be down, and for how long nothing starts."""
 
 from uuid import UUID
 
@@ -75,7 +75,7 @@ def test_the_back_off_of_a_throttle_that_names_no_time_grows_too() -> None:
 
 
 def test_an_interval_longer_than_a_minute_is_the_least_back_off() -> None:
-    """The gate is never closed for less than the interval."""
+    """The wait is never shorter than the interval."""
     assert after((0, THROTTLED)).back_off_seconds(90.0) == 90
 
 

@@ -129,7 +129,7 @@ class Delivered(_Answer):
     data: JsonValue
 
 
-class Refused(_Answer):
+class NotDelivered(_Answer):
     """An ID and why there is no data for it."""
 
     id: int
@@ -142,7 +142,7 @@ class Next(_Answer):
     next: str
 
 
-class Result(RootModel[Delivered | Refused | Next]):
+class Result(RootModel[Delivered | NotDelivered | Next]):
     """One line of results, or one element of their array."""
 
 
