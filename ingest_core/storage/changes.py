@@ -32,7 +32,7 @@ async def write_change(
     is_own: Callable[[Value, Value], Awaitable[bool]],
     known: Version[Value] | None = None,
 ) -> Version[Value] | None:
-    """Apply a change until it is certain that it was written; None if `change` returns None for the row's present value.
+    """Apply a change until it is certain that it was written; None if `change` returns None for the present value.
 
     `known` saves the first read. `is_own(present, written)` says whether the version that was read back contains what
     this call has written. Raises `StorageUnavailable` if storage fails a write and its reading back.
