@@ -182,9 +182,8 @@ class Recovery:
         Raises `UnreadableRow` if the IDs cannot be read.
         """
         generation = ingestion.generation
-        await self._ingestions.read_whole(
-            ingestion.ingestion_id
-        )  # a list without readable IDs would go to poison again
+        # A list without readable IDs would go to poison again.
+        await self._ingestions.read_whole(ingestion.ingestion_id)
         await self._lanes.put(ingestion.priority, ingestion.ingestion_id, generation)
         log.warning("message.restored ingestion_id=%s lane=%s", ingestion.ingestion_id, ingestion.priority)
         written = await self._ingestions.change(

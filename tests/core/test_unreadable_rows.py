@@ -19,7 +19,8 @@ from tests.support.virtual_time import HostClock, true_time
 GARBLED: list[tuple[str, Any]] = [
     ("id_count", "7"), ("id_count", 200_000), ("created_at", "9999-12-31T23:59:59-23:59"), ("in_flight", "[" * 999),
     ("in_flight", '[{"index": 0}]'), ("failed", b"\xff"), ("started_batches", 99), ("batch_size", 0),
-    ("generation", -1), ("priority", "queue"), ("ids_00", b"\x01"), ("ids_00", None), ("digest", 7.5), ("format", 3), ("format", None),
+    ("generation", -1), ("priority", "queue"), ("ids_00", b"\x01"), ("ids_00", None), ("digest", 7.5), ("format", 3),
+    ("format", None), ("retries", -1),
     ("cancelled_batches", "[0]"), ("error_count", 8), ("ended_at", "2026-13-01"), ("label", True), ("retries", 2**40),
 ]  # fmt: skip
 CALLS_ALLOWED = 4000
