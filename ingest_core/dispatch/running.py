@@ -1,8 +1,7 @@
 """The batches that this process runs. Each has its own task, which outlives the tick that started it.
 
-A task fetches the batch, writes a throttle into the gate's row if the API asked to wait, and tries to write how the
-attempt ended until that succeeds or another process has started the batch. It logs nothing: its lines are collected for
-the tick that is under way.
+A task fetches the batch, writes a throttle into the gate's row if the API asked to wait, and has the outcome recorded.
+It logs nothing: its lines are collected for the tick that is under way.
 """
 
 import asyncio
@@ -14,15 +13,11 @@ from uuid import UUID
 from ingest_core.dispatch.attempt import Delivered, Fetched, Outcome, attempt, delivered_by
 from ingest_core.dispatch.gate import Gate
 from ingest_core.dispatch.outage import ApiState, BatchKey
+from ingest_core.dispatch.recorder import Recorder
 from ingest_core.dispatch.settlement import LogLine, Rules, Settlement, StartedBatch, settle
-from ingest_core.errors import NotFound, StorageUnavailable, UnreadableRow
-from ingest_core.models import Ingestion, Item
+from ingest_core.models import Item
 from ingest_core.ports import Clock, Source
 from ingest_core.storage.stores import Stores
-
-FIRST_WAIT_BETWEEN_WRITES_SECONDS = 0.1
-LONGEST_WAIT_BETWEEN_WRITES_SECONDS = 5.0
-"""How long to wait before a failed write is repeated. The wait doubles each time."""
 
 REMEMBERED_BATCHES = 64
 """The number of waiting batches whose answers are kept in memory, so that they are not fetched again."""
@@ -37,9 +32,6 @@ class Running:
         self._gate = gate
         self._source = source
         self._source_timeout_seconds = source_timeout_seconds
-        self._ingestions = stores.ingestions
-        self._lanes = stores.lanes
-        self._closing = stores.closing
         self._clock = clock
         self._rules = rules
         self._tasks: dict[BatchKey, asyncio.Task[None]] = {}
@@ -47,8 +39,7 @@ class Running:
         self._delivered: dict[BatchKey, Delivered] = {}
         self._lines: list[LogLine] = []
         self._changed = asyncio.Event()
-        self._is_stopping = False
-        self._ends_failing: set[BatchKey] = set()
+        self._recorder = Recorder(stores, gate=gate, clock=clock, lines=self._lines)
         self.api = ApiState()
 
     def __len__(self) -> int:
@@ -71,7 +62,8 @@ class Running:
 
     def take_lines(self) -> Sequence[LogLine]:
         """Return the log lines that were collected since the last call."""
-        lines, self._lines = self._lines, []
+        lines = list(self._lines)
+        self._lines.clear()
         return lines
 
     async def wait(self, seconds: float) -> None:
@@ -94,15 +86,15 @@ class Running:
     def undo_start(self, batch: StartedBatch) -> None:
         """Undo the counted attempt of a batch that was not sent, as soon as storage can be reached."""
         self._log_unsent(batch)
-        self._spawn(batch.key, self._undo(batch, was_sent=False))
+        self._spawn(batch.key, self._recorder.undo_start(batch, was_sent=False))
 
     def end(self, batch: StartedBatch, settlement: Settlement) -> None:
         """Write the end of a batch that ends without a further attempt."""
-        self._spawn(batch.key, self._carry_out(batch, settlement))
+        self._spawn(batch.key, self._recorder.record(batch, settlement))
 
     async def stop(self) -> None:
         """Stop all batches and remove their marks."""
-        self._is_stopping = True
+        self._recorder.is_stopping = True
         for key in self._fetching:
             self._tasks[key].cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -128,11 +120,11 @@ class Running:
 
     async def _run(self, batch: StartedBatch, may_send: Callable[[], bool], sent: "asyncio.Future[bool]") -> None:
         try:
-            if self._is_stopping or sent.cancelled() or not may_send():
+            if self._recorder.is_stopping or sent.cancelled() or not may_send():
                 if not sent.done():
                     sent.set_result(False)
                 self._log_unsent(batch)
-                await self._undo(batch, was_sent=False)
+                await self._recorder.undo_start(batch, was_sent=False)
                 return
             batch = replace(batch, started_at=self._gate.record_start())
             self._lines.append(LogLine(level=logging.DEBUG, text=f"batch.started {batch}"))
@@ -143,9 +135,9 @@ class Running:
                 self._source, batch.ids, delivered=delivered, timeout_seconds=self._source_timeout_seconds
             )
         except asyncio.CancelledError:
-            self._is_stopping = True
+            self._recorder.is_stopping = True
             was_sent = sent.done() and not sent.cancelled() and sent.result()
-            await self._undo(batch, was_sent=was_sent)
+            await self._recorder.undo_start(batch, was_sent=was_sent)
             raise
         self._fetching.discard(batch.key)
         self._changed.set()
@@ -166,99 +158,16 @@ class Running:
         )
         self._remember(batch, outcome.items, has_ended=settlement.record is not None)
         self._report_api_state(before)
-        tasks = [self._carry_out(batch, settlement)]
+        tasks = [self._recorder.record(batch, settlement)]
         if throttle := settlement.throttle:
             self._gate.throttle_until(self._clock.monotonic() + throttle.seconds, throttle.reason)
-            tasks.append(self._until_done(self._gate.write_throttle, "gate.throttle_unwritten"))
+            tasks.append(self._recorder.until_done(self._gate.write_throttle, "gate.throttle_unwritten"))
         try:
             await asyncio.gather(*tasks)
         except asyncio.CancelledError:  # the process is stopping, so try once more to write the outcome
-            self._is_stopping = True
-            await self._carry_out(batch, settlement)
+            self._recorder.is_stopping = True
+            await self._recorder.record(batch, settlement)
             raise
-
-    async def _carry_out(self, batch: StartedBatch, settlement: Settlement) -> None:
-        """Write the poison message, then the end of the batch, then close the ingestion if it has ended."""
-        if settlement.poison:
-            # It is written before the end, so that it cannot be missing, and not again at each try of the end.
-            await self._until_done(
-                lambda: self._lanes.put_poison(batch.lane, settlement.poison), f"batch.poison_unwritten {batch}"
-            )
-        ended: list[Ingestion] = []
-        await self._until_done(lambda: self._write(batch, settlement, ended), f"batch.end_unwritten {batch}", batch.key)
-        for ingestion in ended:
-            level = logging.ERROR if any(ingestion.failed) else logging.INFO
-            text = f"ingestion.{ingestion.status} ingestion_id={ingestion.ingestion_id} errors={ingestion.error_count}"
-            self._lines.append(LogLine(level=level, text=text))
-            try:
-                await self._closing.close(ingestion)
-            except StorageUnavailable as error:
-                text = f"ingestion.close_failed ingestion_id={ingestion.ingestion_id} error={error} retry=upkeep"
-                self._lines.append(LogLine(level=logging.WARNING, text=text))
-
-    async def _write(self, batch: StartedBatch, settlement: Settlement, ended: list[Ingestion]) -> None:
-        now = self._clock.now()
-
-        def change(ingestion: Ingestion) -> Ingestion | None:
-            after = settlement.change(ingestion)
-            return after and after.with_end(now)
-
-        try:
-            if settlement.record:
-                written = await self._ingestions.end_batch(batch.ingestion_id, change, settlement.record)
-            else:
-                written = await self._ingestions.change(
-                    batch.ingestion_id, change, is_own=lambda present, _: _has_settled(present, batch)
-                )
-        except (NotFound, UnreadableRow) as error:
-            self._lines.append(LogLine(level=logging.WARNING, text=f"batch.row_lost {batch} error={error}"))
-            return
-        if written is None:
-            text = f"batch.mark_lost {batch}: another process has started it since"
-            self._lines.append(LogLine(level=logging.WARNING, text=text))
-            return
-        self._lines.extend(settlement.lines)
-        if written.value.has_ended:
-            ended.append(written.value)
-
-    async def _undo(self, batch: StartedBatch, *, was_sent: bool) -> None:
-        settlement = Settlement(
-            change=lambda ingestion: ingestion.start_undone(batch.index, batch.token, was_sent=was_sent), lines=[]
-        )
-        await self._carry_out(batch, settlement)
-
-    async def _until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> None:
-        """Repeat the write until it succeeds. Meanwhile the batch counts as running here, so it is not started again.
-
-        A process that is stopping tries only once. If that fails, another process starts the batch after its lease.
-        """
-        wait = FIRST_WAIT_BETWEEN_WRITES_SECONDS
-        while True:
-            try:
-                await write()
-            except StorageUnavailable as error:
-                if wait == FIRST_WAIT_BETWEEN_WRITES_SECONDS:  # only the first failure is logged
-                    retry = "after_lease" if self._is_stopping else "until_written"
-                    self._lines.append(LogLine(level=logging.ERROR, text=f"{event} error={error} retry={retry}"))
-                if self._is_stopping:
-                    return
-                self._report_failing_ends(key, failing=True)
-                await self._clock.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT_BETWEEN_WRITES_SECONDS)
-            else:
-                self._report_failing_ends(key, failing=False)
-                return
-
-    def _report_failing_ends(self, key: BatchKey | None, *, failing: bool) -> None:
-        """Show on the gate's row, for people, how many ends of batches cannot be written."""
-        if key is None:
-            return
-        if failing:
-            self._ends_failing.add(key)
-        else:
-            self._ends_failing.discard(key)
-        number = len(self._ends_failing)
-        self._gate.set_reasons(trouble=f"the ends of {number} batches cannot be written" if number else "")
 
     def _report_api_state(self, before: ApiState) -> None:
         if self.api.is_down and not before.is_down:
@@ -274,11 +183,3 @@ class Running:
         self._delivered[batch.key] = delivered_by(items)
         while len(self._delivered) > REMEMBERED_BATCHES:
             del self._delivered[next(iter(self._delivered))]
-
-
-def _has_settled(ingestion: Ingestion, batch: StartedBatch) -> bool:
-    """Whether the row already contains the result of this start: the batch waits, or is cancelled."""
-    flight = ingestion.flight(batch.index)
-    if flight is None:
-        return batch.index in ingestion.cancelled_batches
-    return flight.token == batch.token and not flight.running
