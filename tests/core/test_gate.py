@@ -330,6 +330,21 @@ async def test_a_throttle_meets_the_takes_of_others() -> None:
 
 
 @in_virtual_time
+async def test_a_process_writes_the_gate_once_at_a_time() -> None:
+    """A throttle that comes during the process's own take is computed from the version that the take has written."""
+    gates = Gates()
+    gate, clock, wire = await gates.owned()
+    await asyncio.sleep(INTERVAL)
+    wire.seconds["dispatch merge"] = 0.5
+    wire.calls.clear()
+    gate.throttle_until(clock.monotonic() + 60, "busy")
+    taken, _ = await asyncio.gather(gate.take(gate.view, sweeps=False), gate.write_throttle())
+    row = (await gates.stored()).gate
+    assert (taken, wire.calls) == (True, ["dispatch merge", "dispatch get", "dispatch merge"])
+    assert (row.slot, round(row.due - row.age)) == (2, 59)
+
+
+@in_virtual_time
 async def test_a_throttle_that_cannot_be_written_holds_for_its_own_process() -> None:
     """It is written as soon as storage allows it."""
     gates = Gates()

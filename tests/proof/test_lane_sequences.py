@@ -17,7 +17,7 @@ from tests.support.cluster import Cluster
 from tests.support.machines import Answer
 from tests.support.referee import Entry
 from tests.support.scenarios import LEASE, play, poisonous, starts_of
-from tests.support.virtual_time import HostClock
+from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Fault
 
 
@@ -178,3 +178,22 @@ def test_the_last_removal_of_a_sweep_is_over_when_a_successor_looks() -> None:
     """It may take as long as a call can; a look at the old front would lead to the removal of an open list."""
     last_begins_at = START_BUDGET_SECONDS + 5.0 + SWEEP_CALLS_SECONDS
     assert last_begins_at + CALL_SECONDS <= due_after_take(0.0, interval=5.0, sweeps=True) - LONGEST_LEAD_SECONDS
+
+
+@pytest.mark.parametrize("low", [0, 60])
+def test_a_resumed_lane_starts_in_the_next_slot(low: int) -> None:
+    """The owner of the gate sees the resume at its next look, whether it has used the slots for a lower lane or not."""
+
+    async def scenario(cluster: Cluster) -> None:
+        cluster.add_host(HostClock())
+        entry = await cluster.post(30)
+        if low:
+            await cluster.post(low, Priority.LOW)
+        await cluster.until_started(2)
+        await cluster.pause(Priority.HIGH, 31.7)
+        resumed_at = true_time()
+        await cluster.until_started(len(cluster.referee.starts) + 1)
+        assert cluster.referee.starts[-1].entry is entry
+        assert cluster.referee.starts[-1].at < resumed_at + 5.1
+
+    play(scenario)

@@ -1,7 +1,6 @@
 """Several hosts on one storage account, the external API, callers and a referee, in virtual time."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from ingest_core.settings import Settings, read_settings
 from ingest_core.source.simulated import SimulatedSource
 from ingest_core.storage.memory import Account, MemoryStorage
 from tests.support.machines import Answer, Host, Process
-from tests.support.referee import RESUME_SECONDS, Entry, Referee
+from tests.support.referee import Entry, Referee
 from tests.support.virtual_time import HostClock, true_time
 from tests.support.wire import Died, Disk, Wire, remote
 
@@ -121,13 +120,14 @@ class Cluster:
 
     async def pause(self, lane: Priority, seconds: float) -> None:
         """Pause a lane for so long."""
-        self.referee.skipped[lane] = math.inf
+        self.referee.paused.add(lane)
         await self.people.pause(lane)
         self.referee.paused_at[lane] = true_time()
         await asyncio.sleep(seconds)
         del self.referee.paused_at[lane]
         await self.people.resume(lane)
-        self.referee.skipped[lane] = true_time() + max(self.interval, RESUME_SECONDS)
+        self.referee.resumed_at[lane] = true_time()
+        self.referee.paused.discard(lane)
 
     async def _ask(self, host: Host | None, question: Callable[[Service], Coroutine[Any, Any, Any]]) -> bool:
         """Whether a host has done what a caller asks for; it may fail or die."""

@@ -28,9 +28,6 @@ BATCH_SIZE = 3
 CLOCK_RATES = 0.001
 """Clocks of two hosts may differ by this share: a gap may be that much shorter than the interval."""
 
-RESUME_SECONDS = 11.0
-"""A resumed lane may be passed over for this long: an owner that waits for its slot does not read the gate."""
-
 BatchKey = tuple[UUID, int]
 
 
@@ -110,7 +107,8 @@ class Referee:
         self.entries: dict[UUID, Entry] = {}
         self.starts: list[Start] = []
         self.paused_at: dict[Priority, float] = {}  # acknowledged
-        self.skipped: dict[Priority, float] = {}  # lanes that may be passed over, until when
+        self.paused: set[Priority] = set()  # lanes whose pause has perhaps been written
+        self.resumed_at: dict[Priority, float] = {}
         self._throttles: list[tuple[float, float]] = []
         self._by_item: dict[int, tuple[Entry, int]] = {}
         self._fetching: dict[BatchKey, list[tuple[Any, float]]] = {}
@@ -215,7 +213,7 @@ class Referee:
         place = entry.marked.get(index) or entry.place(index)  # it may have moved since it was marked
         for other in self.open():
             row = other.present
-            if row is None or row.priority in self.paused_at or self.skipped.get(row.priority, -1.0) >= looked.at:
+            if row is None or row.priority in self.paused or self.resumed_at.get(row.priority, -1.0) >= looked.at:
                 continue
             first = other.may_start(looked)
             if first is not None and other.place(first) < place:

@@ -74,7 +74,7 @@ class _Storm:
                         cluster.keep(cluster.cancel(entry, to=host))
                     case "move":
                         cluster.keep(cluster.move(entry, lane, to=host))
-                    case "pause" if lane not in cluster.referee.skipped:
+                    case "pause" if lane not in cluster.referee.paused:
                         cluster.keep(cluster.pause(lane, random.uniform(1, 60)))
             case "host":
                 self._hurt(host)
