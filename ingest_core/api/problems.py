@@ -162,8 +162,8 @@ NOT_DISPATCHING = Kind(
     status=503,
     title="Work is not being dispatched",
     explanation=(
-        "Storage answers and work waits, but nothing starts it. An operator should look at the dispatch "
-        "timer and the last lines of the log."
+        "Storage answers and work waits, but nothing starts it, or the ends of batches cannot be written. An "
+        "operator should look at the dispatch timer and the last lines of the log."
     ),
 )
 WRONG_SETTING = Kind(

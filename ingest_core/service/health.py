@@ -56,8 +56,14 @@ class HealthCheck:
             asyncio.gather(*(self._lanes.peek(lane) for lane in Priority)),
         )
         found = dict(zip(Priority, fronts, strict=True))
-        reason = self._stalled_reason(gate, found, now)
+        reason = self._unwritten_reason(gate, now) or self._stalled_reason(gate, found, now)
         return Health(gate=gate, fronts=found, stalled_reason=reason, denied_calls=self._denied_calls())
+
+    def _unwritten_reason(self, gate: GateView, now: datetime) -> str:
+        """Why batches do not end. A process that is gone may have left the trouble on the row: it counts for a time."""
+        if not gate.trouble or gate.written_at is None or now - gate.written_at > self._patience:
+            return ""
+        return "The ends of batches cannot be written to storage: the last lines of the log say why."
 
     def _stalled_reason(self, gate: GateView, fronts: Mapping[Priority, Sequence[Message]], now: datetime) -> str:
         counted = [message for lane, front in fronts.items() if not gate.is_paused(lane) for message in front]

@@ -149,12 +149,23 @@ async def test_health_says_nothing_that_a_person_or_the_api_has_written(desk: De
     await desk.post([1], label="secret")
     await desk.service.pause("LOW", reason="secret")
     down_since = desk.clock.now().isoformat()
-    await desk.gate(due=600.0, throttled_reason="secret", trouble="secret", down_since=down_since)
+    await desk.gate(due=600.0, throttled_reason="secret", down_since=down_since)
     answer = await desk.call(api.health, query="anything=goes&anything=")
     assert answer.status == 200
     assert "secret" not in answer.text
     assert answer.json["down_since"] == down_since
     assert datetime.fromisoformat(answer.json["throttled_until"]) > desk.clock.now()
+
+
+async def test_ends_that_cannot_be_written_are_a_fault_for_as_long_as_they_are_news(desk: Desk) -> None:
+    """The process that has written so may be gone, and the text stays inside."""
+    await desk.gate(trouble="secret")
+    answer = await desk.call(api.health)
+    assert (answer.status, answer.json["type"]) == (503, "/problems/not-dispatching")
+    assert "ends of batches cannot be written" in answer.text
+    assert "secret" not in answer.text
+    desk.clock.seconds += PATIENCE + 1
+    assert (await desk.call(api.health)).status == 200
 
 
 async def test_a_service_that_has_stalled_answers_503(desk: Desk) -> None:

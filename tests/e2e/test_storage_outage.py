@@ -93,13 +93,14 @@ class Service:
     def is_well(self) -> None:
         """New work is done, nothing waits any more, and the API has never been asked too early."""
         self.wait_for(self.post(1, "HIGH"), "completed")
-        wait_until(lambda: self._waiting() == 0, seconds=60, what="no message is left")
+        wait_until(self._is_idle, seconds=60, what="health is well again and no message is left")
         starts = starts_of(self.api.arrivals(), self.callers.ingestions)
         check_distances(starts, records_of(self.host, self.callers.ingestions), self.interval)
         assert "Traceback" not in self.host.output()
 
-    def _waiting(self) -> int:
-        return sum(self.host.call("GET", "/health").json["waiting"].values())
+    def _is_idle(self) -> bool:
+        health = self.host.call("GET", "/health")
+        return health.status == 200 and not any(health.json["waiting"].values())
 
 
 @contextmanager
