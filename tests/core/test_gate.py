@@ -330,6 +330,16 @@ async def test_a_throttle_meets_the_takes_of_others() -> None:
 
 
 @in_virtual_time
+async def test_a_shorter_wait_that_comes_later_does_not_shorten_the_first() -> None:
+    """Although neither can be written: the API has answered two batches."""
+    gate, clock, _ = await Gates().owned()
+    until = clock.monotonic() + 60
+    gate.throttle_until(until, "busy")
+    gate.throttle_until(clock.monotonic() + 1, "busy")
+    assert gate.due_at() == until
+
+
+@in_virtual_time
 async def test_a_process_writes_the_gate_once_at_a_time() -> None:
     """A throttle that comes during the process's own take is computed from the version that the take has written."""
     gates = Gates()

@@ -18,7 +18,9 @@ from tests.support.wire import Fault
 
 
 @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.LATE])
-def test_an_end_whose_answer_is_lost_is_recognised_although_the_row_has_changed_since(fault: Fault) -> None:
+def test_an_end_whose_answer_is_lost_is_recognised_although_the_row_has_changed_since(
+    fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
     """The batch row carries the token."""
 
     async def scenario(cluster: Cluster) -> None:
@@ -32,6 +34,7 @@ def test_an_end_whose_answer_is_lost_is_recognised_although_the_row_has_changed_
         await cluster.drain()
 
     play(scenario)
+    assert "batch.mark_lost" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["ok", "failed", "throttled"])
