@@ -37,6 +37,24 @@ def test_an_end_whose_answer_is_lost_is_recognised_although_the_row_has_changed_
     assert "batch.mark_lost" not in caplog.text
 
 
+def test_a_failure_whose_answer_is_lost_is_recognised(caplog: pytest.LogCaptureFixture) -> None:
+    """The row that is read back says that the batch waits for another attempt."""
+
+    async def scenario(cluster: Cluster) -> None:
+        host = cluster.add_host()
+        cluster.script.append(Answer("failed", 2.0))
+        entry = await cluster.post(3)
+        await cluster.until_started(1)
+        host.process.wire.arm(Fault.ANSWER_LOST, name="ingestions.merge")
+        await cluster.settle(within=60)
+        assert len(starts_of(cluster, entry)) == 2
+        await cluster.drain()
+
+    play(scenario)
+    assert "batch.attempt_failed" in caplog.text
+    assert "batch.mark_lost" not in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["ok", "failed", "throttled"])
 def test_the_outcome_of_a_start_that_was_given_up_is_refused(kind: str) -> None:
     """A host stands still for longer than the lease, and another one starts its batch again."""
