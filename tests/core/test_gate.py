@@ -415,8 +415,9 @@ async def test_a_note_is_written_only_when_the_row_has_been_quiet(*, is_owner: b
     assert wire.calls == ["dispatch merge"] * writes
 
 
+@pytest.mark.parametrize("write", ["note", "sweep", "raise_age"])
 @in_virtual_time
-async def test_whoever_becomes_the_owner_by_a_note_starts_no_earlier_than_due() -> None:
+async def test_whoever_becomes_the_owner_without_a_start_starts_no_earlier_than_due(write: str) -> None:
     """It has no start of its own that it could count from."""
     gates = Gates()
     gate, clock, _ = await gates.owned()
@@ -425,7 +426,13 @@ async def test_whoever_becomes_the_owner_by_a_note_starts_no_earlier_than_due() 
     other, other_clock, _ = gates.gate()
     await other.look()
     await asyncio.sleep(8)
-    await other.note()
+    match write:
+        case "note":
+            await other.note()
+        case "sweep":
+            await other.take_for_sweep(other.view)
+        case "raise_age":
+            await other.raise_age(other.age() + 1)
     assert other.view.is_owner
     assert other.due_at() - other_clock.monotonic() > 51.9
 
