@@ -151,7 +151,7 @@ def events_in_the_code() -> set[str]:
     """The first words of all lines that are logged."""
     source = "".join(path.read_text() for path in (ROOT / "ingest_core").rglob("*.py"))
     calls = re.findall(
-        r'(?:log\.\w+\(\s*(?:line\.level, )?|text = |text=|_until_done\([^"]*)f?"([a-z]+\.[^ :"]+)', source
+        r'(?:log\.\w+\(\s*(?:line\.level, )?|text = |text=|until_done\([^"]*)f?"([a-z]+\.[^ :"]+)', source
     )
     return set(" ".join(calls).replace("{ingestion.status}", "completed ingestion.failed").split())
 
