@@ -487,6 +487,35 @@ async def test_an_end_that_cannot_be_written_is_tried_until_it_is_and_the_batch_
 
 
 @in_virtual_time
+async def test_a_batch_whose_end_cannot_be_written_is_not_started_again_after_its_lease() -> None:
+    """Its process knows that it is alive, and goes on with the batches behind it."""
+    world = World()
+    host = world.host()
+    await world.post(range(60))
+    host.wire.failing.add("ingestions put_and_merge")
+    await keep_ticking(host, until=60)
+    assert len(host.api.first_ids) == len(set(host.api.first_ids)) > 10
+
+
+@in_virtual_time
+async def test_a_mark_of_which_nobody_knows_whether_it_was_written_is_taken_back() -> None:
+    """Neither its answer nor the row arrives, so nothing is sent; later the batch need not wait for its lease."""
+    world = World()
+    host = world.host()
+    await world.post(range(3))
+
+    async def fail() -> None:
+        host.wire.losing.add("ingestions merge")
+        host.wire.failing.add("ingestions get")
+
+    host.wire.once["ingestions merge"] = fail
+    asyncio.get_running_loop().call_later(8, host.wire.losing.clear)
+    asyncio.get_running_loop().call_later(8, host.wire.failing.clear)
+    await keep_ticking(host, until=20)
+    assert host.api.first_ids == [0]
+
+
+@in_virtual_time
 async def test_an_end_whose_answer_was_lost_is_recognised_and_written_once() -> None:
     """The batch's record has this start's token."""
     world = World()
