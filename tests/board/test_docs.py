@@ -53,8 +53,8 @@ DOCUMENT: dict[str, Any] = {
                 "type": "object",
                 "required": ["ids"],
                 "properties": {
-                    "ids": {"type": "array", "items": {"type": "integer"}, "maxItems": 100000},
-                    "label": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                    "ids": {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": 100000},
+                    "label": {"anyOf": [{"type": "string", "maxLength": 100}, {"type": "null"}]},
                 },
             }
         },
@@ -70,8 +70,9 @@ def test_operations_schemas_and_problems_are_shown(world: World, open_page: Open
     expect(operation).to_contain_text("POST /ingest")
     expect(operation).to_contain_text("Idempotency-Key")
     expect(operation.locator("summary").last).to_contain_text("422 Not valid")
-    expect(page.locator("#schema-IngestRequest")).to_contain_text("list of integer")
-    expect(page.locator("#schema-IngestRequest")).to_contain_text("string or null")
+    fields = page.locator("#schema-IngestRequest tbody tr")
+    expect(fields.nth(0)).to_contain_text("list of integer maxItems 100000, minimum 1")
+    expect(fields.nth(1)).to_contain_text("string or null maxLength 100")
     expect(page.locator("#problem-invalid-request:target")).to_contain_text("422 Wrong")
 
 

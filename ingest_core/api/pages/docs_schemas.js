@@ -19,8 +19,10 @@ export function typeOf(schema) {
   return el("span", {}, [schema.type].flat().filter(Boolean).join(" or ") || "anything");
 }
 
-const limitsOf = schema => LIMITS.filter(name => schema[name] !== undefined)
-  .map(name => `${name} ${JSON.stringify(schema[name])}`).join(", ");
+/** Its limits, and those of what it consists of: of one of several types, or of a list's elements. */
+const limitsOf = schema => [schema, ...(schema.anyOf || []), schema.items || {}].flatMap(
+  part => LIMITS.filter(name => part[name] !== undefined).map(name => `${name} ${JSON.stringify(part[name])}`),
+).join(", ");
 
 function propertyRow(name, schema, isRequired, codeIn) {
   return el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), isRequired ? " *" : ""),
