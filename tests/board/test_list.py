@@ -47,11 +47,11 @@ def test_a_cancel_names_what_is_lost_and_takes_a_reason(world: World, open_page:
     expect(page.locator("main")).to_be_focused()
 
 
-def test_a_refused_cancel_is_told_in_the_dialog(world: World, open_page: Open) -> None:
+def test_a_cancel_that_fails_is_explained_in_the_dialog(world: World, open_page: Open) -> None:
     """In the words of the API."""
     world.add(summary(1))
     path = f"/ingestions/{list_id(1)}/cancel"
-    world.refusals["POST", path] = problem(
+    world.problems["POST", path] = problem(
         409, "ingestion-ended", "Ingestion has ended", "It can no longer be changed."
     )
     page = open_page(f"/#/list/{list_id(1)}")

@@ -118,7 +118,7 @@ def test_a_lane_is_paused_with_a_reason_and_resumed(world: World, open_page: Ope
     lane.get_by_role("button", name="Change pause of lane LOW").click()
     expect(dialog.get_by_label("Reason")).to_have_value("the API is being moved")
     errors = [{"pointer": "/until", "detail": "Must be in the future."}]
-    world.refusals["PUT", "/lanes/LOW/pause"] = problem(422, "invalid-request", "Wrong", "Fix it.", errors=errors)
+    world.problems["PUT", "/lanes/LOW/pause"] = problem(422, "invalid-request", "Wrong", "Fix it.", errors=errors)
     dialog.get_by_role("button", name="Pause lane LOW").click()
     expect(dialog.get_by_label("Time")).to_be_focused()
     expect(dialog.get_by_label("Time")).to_have_accessible_description("On this device's clock. Must be in the future.")

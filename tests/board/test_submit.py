@@ -73,7 +73,7 @@ def test_a_repeat_after_a_lost_answer_has_the_same_key(world: World, open_page: 
 def test_the_words_of_the_api_stand_at_the_field(world: World, open_page: Open) -> None:
     """With the line of a wrong ID."""
     errors = [{"pointer": "/ids/1", "detail": "Must be an integer."}, {"pointer": "/label", "detail": "Too long."}]
-    world.refusals["POST", "/ingest"] = problem(422, "invalid-request", "Wrong", "Fix `errors`.", errors=errors)
+    world.problems["POST", "/ingest"] = problem(422, "invalid-request", "Wrong", "Fix `errors`.", errors=errors)
     page = open_page("/#/new")
     page.get_by_label("IDs", exact=True).fill("id\n5\n6")
     page.get_by_role("button", name="Submit").click()

@@ -95,7 +95,7 @@ class World:
         self.running: list[dict[str, Any]] = []
         self.last_start_at: str | None = None
         self.trouble: Reply | None = None
-        self.refusals: dict[tuple[str, str], Reply] = {}
+        self.problems: dict[tuple[str, str], Reply] = {}
         self.key: str | None = None
         self.openapi: dict[str, Any] | None = None
         self.is_silent = False
@@ -143,8 +143,8 @@ class World:
             return Reply(body=self.openapi) if self.openapi else Reply(status=404)
         if self.key and asked.headers.get("x-functions-key") != self.key:
             return Reply(status=401)
-        refusal = self.trouble or self.refusals.get((asked.method, asked.path))
-        return refusal or self._answer(asked)
+        problem = self.trouble or self.problems.get((asked.method, asked.path))
+        return problem or self._answer(asked)
 
     def _answer(self, asked: Asked) -> Reply:
         match asked.method, *asked.path.strip("/").split("/"):

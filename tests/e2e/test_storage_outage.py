@@ -144,15 +144,15 @@ def stop_and_start(service: Service) -> None:
     service.storage.stop()
     for _ in range(3):
         callers.post_in_background(service.host.port)
-    wait_until(lambda: len(callers.refusals) >= 5, seconds=60, what="callers are refused")
+    wait_until(lambda: len(callers.failed_calls) >= 5, seconds=60, what="callers are refused")
     wait_until(lambda: service.host.output().count(outages) >= 4, seconds=60, what="four ticks have failed")
     lines, seconds = service.host.output().count(outages), time.monotonic() - began
     service.storage.start()
     callers.finish()
-    for refusal in callers.refusals:
-        assert (refusal.reply.status, refusal.reply.headers["content-type"]) == (503, "application/problem+json")
-        assert (refusal.reply.headers["retry-after"], refusal.reply.json["status"]) == ("1", 503)
-        assert refusal.seconds < A_FEW_SECONDS
+    for failed in callers.failed_calls:
+        assert (failed.reply.status, failed.reply.headers["content-type"]) == (503, "application/problem+json")
+        assert (failed.reply.headers["retry-after"], failed.reply.json["status"]) == ("1", 503)
+        assert failed.seconds < A_FEW_SECONDS
     # A tick may have begun before, and the one that follows an overrun comes at once.
     assert lines <= seconds / INTERVAL + 3, "a tick says it more than once"
     verdict = drained(service.hosts, service.api, callers.ingestions, kills=1)
@@ -163,14 +163,14 @@ def test_a_stalled_storage_is_not_waited_for(service: Service) -> None:
     """It accepts connections and says nothing: 503 after a few seconds, and the same key is accepted afterwards."""
     service.wait_for(service.post(1), "completed")
     service.storage.freeze()
-    service.callers.refusals.clear()
+    service.callers.failed_calls.clear()
     service.callers.post_in_background(service.host.port)
-    wait_until(lambda: service.callers.refusals, seconds=60, what="a caller is refused")
+    wait_until(lambda: service.callers.failed_calls, seconds=60, what="a caller is refused")
     service.storage.thaw()
     service.callers.finish()
-    refusal = service.callers.refusals[0]
-    assert (refusal.reply.status, refusal.reply.headers["retry-after"]) == (503, "1")
-    assert refusal.seconds < A_FEW_SECONDS
+    failed = service.callers.failed_calls[0]
+    assert (failed.reply.status, failed.reply.headers["retry-after"]) == (503, "1")
+    assert failed.seconds < A_FEW_SECONDS
     service.wait_for(service.callers.ingestions[-1], "completed")
 
 

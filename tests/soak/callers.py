@@ -32,7 +32,7 @@ class Ingestion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class FailedCall:
     """An answer other than `202`, and how long it took."""
 
     reply: Reply
@@ -46,7 +46,7 @@ class Callers:
         self, ports: Callable[[], Sequence[int]], *, random: Random, asked_for: Callable[[], int], backlog: int = 24
     ) -> None:
         self.ingestions: list[Ingestion] = []
-        self.refusals: list[Refusal] = []
+        self.failed_calls: list[FailedCall] = []
         self._ports = ports
         self._random = random
         self._asked_for = asked_for
@@ -115,7 +115,7 @@ class Callers:
             return False
         now = time.monotonic()
         if reply.status != 202:
-            self.refusals.append(Refusal(reply=reply, seconds=now - began))
+            self.failed_calls.append(FailedCall(reply=reply, seconds=now - began))
             return False
         one.ingestion_id, one.acknowledged_at = reply.json["ingestion_id"], now
         return True

@@ -6,7 +6,7 @@ const PATIENCE_MS = 10000;
 const KEY = "x-functions-key";
 
 /** An answer that is an error. `kind` is `problem`, `storage` or `silence` (no answer at all). */
-export class Refused extends Error {
+export class CallFailed extends Error {
   constructor({ kind, status = 0, title, detail = "", errors = [], retryAfter = null }) {
     super(detail ? `${title}. ${detail}` : title);
     Object.assign(this, { kind, status, title, detail, errors, retryAfter });
@@ -55,31 +55,31 @@ async function send(method, path, { body, headers, signal }) {
     return { answer, key };
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Refused({ kind: "silence", title: "No answer from the service", detail: "" });
+    throw new CallFailed({ kind: "silence", title: "No answer from the service", detail: "" });
   }
 }
 
-/** Send a request. A 401 asks for the key and repeats it. Raises `Refused`. */
+/** Send a request. A 401 asks for the key and repeats it. Raises `CallFailed`. */
 export async function call(method, path, { json, headers = {}, signal } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
   for (;;) {
     const { answer, key } = await send(method, path, { body, headers, signal });
     if (answer.ok || answer.status === 304) return answer;
-    if (answer.status !== 401) throw await refusal(answer);
+    if (answer.status !== 401) throw await errorOf(answer);
     const newer = sessionStorage.getItem(KEY);
     if (newer !== key) continue;
     hasDeclined ||= !await askForKey(key !== null);
     if (hasDeclined) {
-      throw new Refused({ kind: "problem", status: 401, title: "This service needs a function key",
+      throw new CallFailed({ kind: "problem", status: 401, title: "This service needs a function key",
         detail: "Load the page again to enter it." });
     }
   }
 }
 
-async function refusal(answer) {
+async function errorOf(answer) {
   const found = await answer.json().catch(() => ({}));
   const isStorage = /storage-unavailable$/.test(found.type || "") || /^storage/i.test(found.title || "");
-  return new Refused({
+  return new CallFailed({
     kind: isStorage ? "storage" : "problem",
     status: answer.status,
     title: found.title || `The service answered ${answer.status}`,
@@ -100,7 +100,7 @@ export async function read(path, options = {}) {
   const retryAfter = Number(answer.headers.get("Retry-After")) || null;
   if (answer.status === 304) return { value: before.value, retryAfter };
   const value = await answer.json().catch(() => {
-    throw new Refused({ kind: "silence", title: "The answer is not the service's", detail: "Is a proxy in between?" });
+    throw new CallFailed({ kind: "silence", title: "The answer is not the service's", detail: "Is a proxy in between?" });
   });
   const etag = answer.headers.get("ETag");
   if (etag) {

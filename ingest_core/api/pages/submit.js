@@ -61,7 +61,7 @@ function createReview(changed) {
   return { node, update, isLeavingOutWrong: () => dropWrong.input.checked };
 }
 
-function refusalOf(ids, found, review) {
+function mistakeIn(ids, found, review) {
   if (found.wrong.length && !review.isLeavingOutWrong()) return "Correct the wrong lines, or leave them out.";
   if (!ids.length) return "Give at least one ID.";
   if (ids.length > MOST_IDS) return `A list takes ${number(MOST_IDS)} IDs. Split it.`;
@@ -105,9 +105,9 @@ export function createSubmit(context, { submitted }) {
     if (timer) update();
     [ids, label, lanes].forEach(one => one.setError(""));
     setTextOrHide(problem, "");
-    const refusal = refusalOf(kept.ids, found, review);
-    if (refusal) {
-      ids.setError(refusal);
+    const mistake = mistakeIn(kept.ids, found, review);
+    if (mistake) {
+      ids.setError(mistake);
       ids.focus();
       return;
     }
@@ -116,7 +116,7 @@ export function createSubmit(context, { submitted }) {
     try {
       await post();
     } catch (error) {
-      refused(error);
+      showError(error);
     } finally {
       isSending = false;
       send.removeAttribute("aria-disabled");
@@ -134,7 +134,7 @@ export function createSubmit(context, { submitted }) {
     location.hash = `#/list/${id}`;
   }
 
-  function refused(error) {
+  function showError(error) {
     const errors = (error.errors || []).map(({ pointer, detail }) => {
       const at = /^\/ids\/(\d+)/.exec(pointer)?.[1];
       return { pointer, detail: at === undefined ? detail : `${found.noun} ${number(kept.lines[at])}: ${detail}` };
