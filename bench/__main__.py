@@ -9,7 +9,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import accept, hosts, package, picture, recovery, report, results, slots, start, status, throughput, tick
+from bench import (
+    accept,
+    hosts,
+    kills,
+    package,
+    picture,
+    recovery,
+    report,
+    results,
+    slots,
+    start,
+    status,
+    throughput,
+    tick,
+)
 from bench.load import Generator, load_generator
 from bench.plan import FULL, QUICK, USUAL, Plan
 from bench.report import Section
@@ -39,10 +53,13 @@ def measure(plan: Plan, kinds: list[str], folder: Path) -> list[Section]:
         for kind in kinds:
             sections += _accept_and_status(plan, kind, load, folder)
         with step(f"ticks, {plan.waiting} waiting, {plan.finished} ended; upkeep"):
-            ticks, recovered = asyncio.run(tick.measure(plan, folder, lambda bench: recovery.measure(plan, bench)))
+            ticks, recovered = asyncio.run(tick.measure(plan, folder, lambda benches: recovery.measure(plan, benches)))
             sections += [tick.section(plan, ticks), recovered]
         with step(f"{plan.slots} slots at each interval and with each API"):
             sections += [future.result() for future in early or start_slots()]
+        for kind in kinds:
+            with step(f"kills, {kind}"):
+                sections.append(kills.measure(plan, kind, folder))
         with step("start"):
             sections.append(start.measure(plan, kinds, folder))
         with step("deployment package"):

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID, uuid4
 
 from bench.bodies import ids_of
@@ -11,6 +13,7 @@ from ingest_core.models import BatchRecord, Ingestion, Item, Priority, Status
 from ingest_core.ports import Entity
 from ingest_core.storage import rows
 from ingest_core.storage.azure import AzureStorage
+from ingest_core.storage.history import encode_closed
 
 AT_ONCE = 8
 ROWS_AT_ONCE = 100
@@ -27,10 +30,22 @@ async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
-async def add_finished(service: Service) -> None:
-    """Add an ended ingestion of three IDs: its row, its batch row, and its row in the history."""
+async def add_finished(service: Service, count: int = ROWS_AT_ONCE) -> None:
+    """Add some ended ingestions of three IDs: each has a row, a batch row, and a row in the history."""
+    closed: list[Entity] = []
+    for _ in range(count):
+        ended = _ended()
+        row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
+        await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
+        closed.append(encode_closed(ended))
+    await service.storage.create()
+    for _, same_day in groupby(closed, key=itemgetter("PartitionKey")):
+        await service.storage.history.client.submit_transaction([("create", entity) for entity in same_day])
+
+
+def _ended() -> Ingestion:
     now = datetime.now(UTC)
-    ended = Ingestion(
+    return Ingestion(
         ingestion_id=uuid4(),
         priority=Priority.LOW,
         created_at=now,
@@ -41,9 +56,6 @@ async def add_finished(service: Service) -> None:
         started_batches=1,
         ended_at=now,
     )
-    row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
-    await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
-    await service.parts.stores.history.put(ended)
 
 
 async def add_batch_rows(storage: AzureStorage) -> None:

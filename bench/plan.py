@@ -22,6 +22,7 @@ class Plan:
     finished: int
     batch_rows: int
     slots: int
+    kills: int
     imports: int
     seconds: float
     memory: int
@@ -37,6 +38,7 @@ QUICK = Plan(
     finished=500,
     batch_rows=2_000,
     slots=10,
+    kills=1,
     imports=2,
     seconds=0.15,
     memory=300,
@@ -51,6 +53,7 @@ USUAL = Plan(
     finished=10_000,
     batch_rows=100_000,
     slots=60,
+    kills=7,
     imports=11,
     seconds=1.0,
     memory=10_000,

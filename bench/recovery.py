@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,17 +10,24 @@ from bench.history import ROWS_AT_ONCE, add_batch_rows, many
 from bench.plan import Plan
 from bench.report import Row, Section
 from bench.service import Service
-from bench.stats import number, spread
+from bench.stats import number, ratios, spread
 from bench.tick import Bench
 from ingest_core.models import Priority
 
 METHOD = """\
-Every ten minutes upkeep reads the backlog, the fronts of the lanes, and some ingestions in turn: here with {open} open
-ingestions beside {ended} ended ones. In each process's first run it also looks through the table `ingestions` for what
-an earlier version has left open: here through {rows} batch rows. Meanwhile another client of the same Azurite reads one
-row every few milliseconds: its longest read shows how long Azurite answered no client. Azurite also writes its whole
-table to disk within five seconds of a change, and answers no client meanwhile; the longest pause in ten seconds with a
-change is shown beside."""
+Every ten minutes upkeep reads the backlog, the fronts of the lanes, and some ingestions in turn: here with {open}
+open ingestions beside {ended} ended ones. Rounds alternate with a second Azurite that has as many open ingestions and
+none that have ended. In each process's first run upkeep also looks through the table `ingestions` for what an earlier
+version has left open: here through {rows} batch rows. Meanwhile another client of the same Azurite reads one row
+every few milliseconds: its longest read shows how long Azurite answered no client. Azurite also writes its whole
+table to disk within five seconds of a change, and answers no client meanwhile; the longest pause in ten seconds with
+a change is shown beside."""
+
+ACCEPTS = 20
+"""Accepted lists of a round; their median counts."""
+
+MOST_RATIO = 1.2
+"""Work that no history should slow down may take so many times as long with one."""
 
 SAVES_WITHIN_SECONDS = 5
 """Azurite saves changes this often."""
@@ -30,10 +37,14 @@ SAVES_WITHIN_SECONDS = 5
 class Measured:
     """Milliseconds of upkeep, of the scans, and of point reads: before the scans, during them, and while Azurite saves.
 
+    Rounds of upkeep and of accepting alternate between the Azurite with the history and the one without (`…_plain`).
     `calls` are the storage calls of each run of upkeep.
     """
 
     upkeep: list[float]
+    upkeep_plain: list[float]
+    accept: list[float]
+    accept_plain: list[float]
     calls: list[int]
     scans: list[float]
     calm: list[float]
@@ -41,21 +52,29 @@ class Measured:
     saving: list[float]
 
 
-async def measure(plan: Plan, bench: Bench) -> Section:
-    """Fill the tables, then measure upkeep and scans."""
-    service, upkeep = bench.service, bench.service.parts.upkeep
+async def measure(plan: Plan, benches: Mapping[str, Bench]) -> Section:
+    """Fill the tables, then measure upkeep, accepting and scans."""
+    bench, plain = benches["finished"], benches["none"]
+    service = bench.service
     batch_rows_present = plan.finished  # each ended ingestion has one
-    await many(plan.waiting, lambda: bench.accept(3, Priority.LOW))
+    for one in (bench, plain):
+        await many(plan.waiting, lambda: one.accept(3, Priority.LOW))  # noqa: B023 # awaited at once
     transactions = max(0, plan.batch_rows - batch_rows_present) // ROWS_AT_ONCE
     await many(transactions, lambda: add_batch_rows(service.storage))
     waits_for_saves = plan.name != "quick"  # saving takes seconds
     await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if waits_for_saves else 0)  # until Azurite has saved all rows
-    await upkeep.run()  # only the first run scans
-    taken, calls = [], []
+    upkeep: dict[Bench, list[float]] = {bench: [], plain: []}
+    accept: dict[Bench, list[float]] = {bench: [], plain: []}
+    calls: list[int] = []
+    for one in (bench, plain):
+        await one.service.parts.upkeep.run()  # only the first run scans
     for _ in range(plan.rounds):
-        before = bench.counted.count
-        taken.append(await _timed(upkeep.run))
-        calls.append(bench.counted.count - before)
+        for one in (bench, plain):
+            before = one.counted.count
+            upkeep[one].append(await _timed(one.service.parts.upkeep.run))
+            calls.append(one.counted.count - before)
+            each = [await _timed(lambda: one.accept(3, Priority.LOW)) for _ in range(ACCEPTS)]  # noqa: B023 # as above
+            accept[one].append(spread(each).middle)
     async with _probed(service) as calm:
         await asyncio.sleep(0.5)
     async with _probed(service) as scanning:
@@ -65,7 +84,17 @@ async def measure(plan: Plan, bench: Bench) -> Section:
         await asyncio.sleep(2 * SAVES_WITHIN_SECONDS if waits_for_saves else 0)
     if not waits_for_saves:
         saving.clear()
-    measured = Measured(upkeep=taken, calls=calls, scans=scans, calm=calm, scanning=scanning, saving=saving)
+    measured = Measured(
+        upkeep=upkeep[bench],
+        upkeep_plain=upkeep[plain],
+        accept=accept[bench],
+        accept_plain=accept[plain],
+        calls=calls,
+        scans=scans,
+        calm=calm,
+        scanning=scanning,
+        saving=saving,
+    )
     return _section(plan, measured)
 
 
@@ -99,15 +128,25 @@ async def _probed(service: Service) -> AsyncIterator[list[float]]:
     await probing
 
 
+def _beside_none(plan: Plan, what: str, taken: list[float], plain: list[float], more: str = "") -> Row:
+    """What the history costs: the ratio to the same work without one."""
+    ratio = ratios(taken, plain)
+    return Row(
+        headline=True,
+        what=f"{what}, {plan.waiting} open, {plan.finished} ended",
+        measured=spread(taken).text("ms"),
+        beside=f"none ended {spread(plain).text()}: {ratio.text()} x{more}",
+        goal=f"at most {MOST_RATIO} x",
+        reached=ratio.middle <= MOST_RATIO,
+        limit="Azurite searches all rows of a table for one; Azure has an index.",
+    )
+
+
 def _section(plan: Plan, measured: Measured) -> Section:
     beside = f"a point read {spread(measured.calm).text()}, at most {number(max(measured.calm))}"
     rows = [
-        Row(
-            headline=True,
-            what=f"upkeep, {plan.waiting} open, {plan.finished} ended",
-            measured=spread(measured.upkeep).text("ms"),
-            beside=f"{number(max(measured.calls))} storage calls",
-        ),
+        _beside_none(plan, "upkeep", measured.upkeep, measured.upkeep_plain, f", {number(max(measured.calls))} calls"),
+        _beside_none(plan, "accept 3 IDs", measured.accept, measured.accept_plain),
         Row(what=f"scan of {plan.batch_rows} batch rows", measured=spread(measured.scans).text("ms")),
         Row(
             what="longest point read during the scans",

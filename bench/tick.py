@@ -11,7 +11,7 @@ from statistics import mean
 
 from bench.bodies import ids_of
 from bench.counting import Calls
-from bench.history import add_finished, many
+from bench.history import ROWS_AT_ONCE, add_finished, many
 from bench.plan import Plan
 from bench.report import Bar, Chart, Row, Section
 from bench.service import INTERVAL, service_on
@@ -115,13 +115,13 @@ async def _benches(folder: Path) -> AsyncIterator[dict[str, Bench]]:
 
 
 async def measure(
-    plan: Plan, folder: Path, then: Callable[[Bench], Awaitable[Section]]
+    plan: Plan, folder: Path, then: Callable[[Mapping[str, Bench]], Awaitable[Section]]
 ) -> tuple[dict[str, Measured], Section]:
-    """Measure ticks with all histories, then call `then` with the Azurite that has the ended ingestions."""
+    """Measure ticks with all histories, then call `then` with the services on them."""
     async with _benches(folder) as benches:
         size = waiting_size(plan)
         await many(plan.waiting, lambda: benches["waiting"].accept(size, Priority.LOW))
-        await many(plan.finished, lambda: add_finished(benches["finished"].service))
+        await many(plan.finished // ROWS_AT_ONCE, lambda: add_finished(benches["finished"].service))
         for name, bench in benches.items():
             await bench.accept(3, Priority.HIGH)
             await bench.start(1)  # from now on, it is the gate's owner
@@ -129,7 +129,7 @@ async def measure(
                 await bench.finish()
         for _ in range(plan.rounds):
             await _round(benches, plan.ticks)
-        return {name: bench.measured for name, bench in benches.items()}, await then(benches["finished"])
+        return {name: bench.measured for name, bench in benches.items()}, await then(benches)
 
 
 def waiting_size(plan: Plan) -> int:

@@ -55,7 +55,7 @@ class History:
 
     async def put(self, ingestion: Ingestion) -> None:
         """Write the row of an ended ingestion, again if it is there already."""
-        await self._table.replace(_encode(ingestion))
+        await self._table.replace(encode_closed(ingestion))
 
     async def contains(self, ingestion: Ingestion) -> bool:
         """Whether the ingestion has a row."""
@@ -130,7 +130,8 @@ def _day_of(key: str) -> date:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).date()
 
 
-def _encode(ingestion: Ingestion) -> Entity:
+def encode_closed(ingestion: Ingestion) -> Entity:
+    """The row of an ended ingestion."""
     return {
         "PartitionKey": _partition_key(ingestion.created_at.astimezone(UTC).date()),
         "RowKey": row_key(ingestion),

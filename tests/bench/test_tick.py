@@ -40,7 +40,7 @@ async def test_slots_and_idle_ticks_take_the_stated_number_of_calls(bench: Bench
 
 async def test_upkeep_finds_nothing_wrong_with_the_history(bench: Bench) -> None:
     """Otherwise the benchmark would measure repairs."""
-    await add_finished(bench.service)
+    await add_finished(bench.service, 1)
     await bench.accept(3, Priority.LOW)
     assert await bench.service.parts.upkeep.run() == UpkeepReport()
     listed = [row async for row in bench.service.parts.stores.history.rows()]
