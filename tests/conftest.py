@@ -11,7 +11,7 @@ from tests.support.hosts import func_version, hosts_present
 settings.register_profile("no_clock", deadline=None)  # how long an example takes says nothing on a shared machine
 settings.load_profile("no_clock")
 
-SLOW = ("tests/proof/test_crash", "tests/e2e", "tests/proof")
+SLOW = ("tests/e2e/test_storage_outage", "tests/e2e/test_schemathesis", "tests/e2e", "tests/board", "tests/proof")
 
 
 def pytest_report_header() -> str:
