@@ -1,11 +1,16 @@
-"""Fake programs on a PATH that contains nothing else."""
+"""Fake programs on a PATH that contains nothing else, and signals that work."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 Script = Callable[[str, str], Path]
+
+if hasattr(signal, "SIGHUP"):
+    # A suite that was started with nohup would pass it on that this signal is ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

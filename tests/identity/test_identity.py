@@ -124,7 +124,7 @@ def test_a_token_that_storage_refuses_is_reported_with_the_status(
     """An identity without a role, for example; here the token is for another service."""
     identity_endpoint.audience = "https://vault.azure.net"
     (result,) = use({**uris(secure_azurite), "AzureWebJobsStorage__credential": "managedidentity"})
-    assert result["error"] == "StorageUnavailable"
+    assert result["error"] == "StorageDenied"
     assert result["message"].startswith("cannot create the table ")
     assert "storage answered 40" in result["message"]
     assert "the roles of the identity" in result["message"]

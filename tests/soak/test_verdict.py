@@ -77,7 +77,7 @@ def test_an_api_that_is_interrupted_between_its_clocks_shortens_no_gap() -> None
 
 def test_a_gap_without_a_record_is_judged_at_the_api() -> None:
     """A kill leaves none behind."""
-    seen = arrivals(("a", 10.1, range(1, 4)), ("b", 11.0, range(4, 7)))
+    seen = arrivals(("a", 10.3, range(1, 4)), ("b", 11.0, range(4, 7)))
     assert verdict(seen, SIX, records={(SIX.key, 1): 10.999}).too_close
 
 
