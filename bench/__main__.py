@@ -1,4 +1,4 @@
-"""`python -m bench [--quick | --full] [--write]`: measure, print one table and its picture, write RESULTS.md."""
+"""`python -m bench [--quick] [--write]`: measure, print one table and its picture, write RESULTS.md."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ from bench import (
     tick,
 )
 from bench.load import Generator, load_generator
-from bench.plan import FULL, QUICK, USUAL, Plan
+from bench.plan import QUICK, USUAL, Plan
 from bench.report import Section
 from bench.servers import OURS, PLAIN, host, memory_reference
 from devtools.azurite import azurite
@@ -94,16 +94,10 @@ def _accept_and_status(plan: Plan, kind: str, load: Generator, folder: Path) -> 
 def main() -> None:
     """Run the program."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure the service on Azurite.")
-    amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--quick", action="store_true", help="in about a minute, with little history")
-    amount.add_argument("--full", action="store_true", help="with 100 000 ended ingestions")
+    parser.add_argument("--quick", action="store_true", help="in a minute and a half, with little history")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md and its picture")
     options = parser.parse_args()
-    plan = USUAL
-    if options.quick:
-        plan = QUICK
-    if options.full:
-        plan = FULL
+    plan = QUICK if options.quick else USUAL
     kinds = hosts_present()
     began = time.monotonic()
     busy_before = results.busy()

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "reset": (reset, "delete everything that the service has stored in .azurite/ [--yes]"),
     "audit": (audit, "look for known security problems in packages and infrastructure"),
     "soak": (module("tests.soak"), "kill hosts for minutes, and see that nothing is lost"),
-    "bench": (module("bench"), "measure the running service [--quick | --full] [--write: into bench/RESULTS.md]"),
+    "bench": (module("bench"), "measure the running service [--quick] [--write: into bench/RESULTS.md]"),
     "screenshots": (module("devtools.screenshots"), "take the README's pictures of the running service [--url URL]"),
 }
 
