@@ -30,13 +30,14 @@ async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
-async def add_finished(service: Service, count: int = ROWS_AT_ONCE) -> None:
-    """Add some ended ingestions of three IDs: each has a row, a batch row, and a row in the history."""
+async def add_finished(service: Service, count: int = ROWS_AT_ONCE, *, is_whole: bool = True) -> None:
+    """Add some ended ingestions of three IDs: each has a row in the history and, if whole, its row and a batch row."""
     closed: list[Entity] = []
     for _ in range(count):
         ended = _ended()
-        row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
-        await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
+        if is_whole:
+            row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
+            await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
         closed.append(encode_closed(ended))
     await service.storage.create()
     for _, same_day in groupby(closed, key=itemgetter("PartitionKey")):

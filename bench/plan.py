@@ -10,7 +10,8 @@ SIZES = (3, 300, 3_000, 30_000, 99_999)
 class Plan:
     """The numbers of repetitions, and how much history is made.
 
-    The plain design is measured only at `plain_sizes`, because 99 999 IDs would take it minutes.
+    The plain design is measured only at `plain_sizes`, because 99 999 IDs would take it minutes. Of the `finished`
+    ingestions, only the `whole` ones have more than a row in the history, because Azurite would take half an hour.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Plan:
     ticks: int
     waiting: int
     finished: int
+    whole: int
     batch_rows: int
     slots: int
     kills: int
@@ -36,6 +38,7 @@ QUICK = Plan(
     ticks=5,
     waiting=300,
     finished=500,
+    whole=500,
     batch_rows=2_000,
     slots=10,
     kills=1,
@@ -51,6 +54,7 @@ USUAL = Plan(
     ticks=15,
     waiting=1_000,
     finished=100_000,
+    whole=10_000,
     batch_rows=100_000,
     slots=60,
     kills=7,

@@ -56,7 +56,7 @@ async def measure(plan: Plan, benches: Mapping[str, Bench]) -> Section:
     """Fill the tables, then measure upkeep, accepting and scans."""
     bench, plain = benches["finished"], benches["none"]
     service = bench.service
-    batch_rows_present = plan.finished  # each ended ingestion has one
+    batch_rows_present = plan.whole  # each ended ingestion that is whole has one
     for one in (bench, plain):
         await many(plan.waiting, lambda: one.accept(3, Priority.LOW))  # noqa: B023 # awaited at once
     transactions = max(0, plan.batch_rows - batch_rows_present) // ROWS_AT_ONCE

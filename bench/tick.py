@@ -26,7 +26,7 @@ a slot takes no time, so that only work is timed; the simulated source answers a
 batch to the next one of the same tick: the look, the take, the mark, and the end of the batch before. *Idle* is a whole
 tick that finds nothing. Calls are counted as they leave the SDK, as the mean of a round's slots. Three Azurites, by
 turns: one without a history, one with {waiting} ingestions of {size} IDs waiting in LOW, one with {finished} ended
-ingestions (three rows each)."""
+ingestions: all have a row in the history, and {whole} of them their own rows and batch rows too."""
 
 HISTORIES = ("none", "waiting", "finished")
 KINDS = {"idle": 3, "HIGH": 5, "LOW": 7}
@@ -121,7 +121,9 @@ async def measure(
     async with _benches(folder) as benches:
         size = waiting_size(plan)
         await many(plan.waiting, lambda: benches["waiting"].accept(size, Priority.LOW))
-        await many(plan.finished // ROWS_AT_ONCE, lambda: add_finished(benches["finished"].service))
+        ended = benches["finished"].service
+        await many(plan.whole // ROWS_AT_ONCE, lambda: add_finished(ended))
+        await many((plan.finished - plan.whole) // ROWS_AT_ONCE, lambda: add_finished(ended, is_whole=False))
         for name, bench in benches.items():
             await bench.accept(3, Priority.HIGH)
             await bench.start(1)  # from now on, it is the gate's owner
@@ -150,7 +152,9 @@ def section(plan: Plan, found: Mapping[str, Measured]) -> Section:
         for history in HISTORIES
         if found[history].milliseconds[kind]
     ]
-    method = METHOD.format(interval=INTERVAL, waiting=plan.waiting, size=waiting_size(plan), finished=plan.finished)
+    method = METHOD.format(
+        interval=INTERVAL, waiting=plan.waiting, size=waiting_size(plan), finished=plan.finished, whole=plan.whole
+    )
     return Section(title="Tick", method=method, rows=rows, charts=[Chart(title="One slot", unit="ms", bars=bars)])
 
 
