@@ -1,11 +1,14 @@
 """Writes rows of ended ingestions and batches, several transactions at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from uuid import UUID, uuid4
+
+from azure.core.exceptions import ServiceRequestError
+from azure.data.tables.aio import TableClient
 
 from bench.bodies import ids_of
 from bench.service import Service
@@ -41,7 +44,7 @@ async def add_finished(service: Service, count: int = ROWS_AT_ONCE, *, is_whole:
         closed.append(encode_closed(ended))
     await service.storage.create()
     for _, same_day in groupby(closed, key=itemgetter("PartitionKey")):
-        await service.storage.history.client.submit_transaction([("create", entity) for entity in same_day])
+        await _submit(service.storage.history.client, same_day)
 
 
 def _ended() -> Ingestion:
@@ -76,4 +79,13 @@ def _batch_row(ingestion_id: UUID, index: int = 0) -> Entity:
 
 async def _create(storage: AzureStorage, entities: list[Entity]) -> None:
     await storage.create()  # the SDK's client is called directly, because this may take longer than the service waits
-    await storage.ingestions.client.submit_transaction([("create", entity) for entity in entities])
+    await _submit(storage.ingestions.client, entities)
+
+
+async def _submit(client: TableClient, entities: Iterable[Entity]) -> None:
+    """Write in one transaction, twice if need be: while Azurite saves for seconds, it resets idle connections."""
+    operations = [("upsert", entity) for entity in entities]
+    try:
+        await client.submit_transaction(operations)
+    except ServiceRequestError:
+        await client.submit_transaction(operations)
