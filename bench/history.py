@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from uuid import UUID, uuid4
 
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.data.tables.aio import TableClient
 
 from bench.bodies import ids_of
@@ -17,6 +16,9 @@ from ingest_core.ports import Entity
 from ingest_core.storage import rows
 from ingest_core.storage.azure import AzureStorage
 from ingest_core.storage.history import encode_closed
+
+DAYS = cycle(range(28))
+"""Ended ingestions are spread over days, as they would be: the history has a partition for each day."""
 
 AT_ONCE = 8
 ROWS_AT_ONCE = 100
@@ -36,29 +38,28 @@ async def many(count: int, work: Callable[[], Awaitable[None]]) -> None:
 async def add_finished(service: Service, count: int = ROWS_AT_ONCE, *, is_whole: bool = True) -> None:
     """Add some ended ingestions of three IDs: each has a row in the history and, if whole, its row and a batch row."""
     closed: list[Entity] = []
+    at = datetime.now(UTC) - timedelta(days=next(DAYS))
     for _ in range(count):
-        ended = _ended()
+        ended = _ended(at)
         if is_whole:
             row = {**rows.encode_ingestion(ended), **rows.encode_ids(ids_of(3), 3)}
             await _create(service.storage, [row, _batch_row(ended.ingestion_id)])
         closed.append(encode_closed(ended))
     await service.storage.create()
-    for _, same_day in groupby(closed, key=itemgetter("PartitionKey")):
-        await _submit(service.storage.history.client, same_day)
+    await _submit(service.storage.history.client, closed)
 
 
-def _ended() -> Ingestion:
-    now = datetime.now(UTC)
+def _ended(at: datetime) -> Ingestion:
     return Ingestion(
         ingestion_id=uuid4(),
         priority=Priority.LOW,
-        created_at=now,
-        queued_at=now,
+        created_at=at,
+        queued_at=at,
         id_count=3,
         batch_size=3,
         digest="0" * 64,
         started_batches=1,
-        ended_at=now,
+        ended_at=at,
     )
 
 
@@ -83,9 +84,14 @@ async def _create(storage: AzureStorage, entities: list[Entity]) -> None:
 
 
 async def _submit(client: TableClient, entities: Iterable[Entity]) -> None:
-    """Write in one transaction, twice if need be: while Azurite saves for seconds, it resets idle connections."""
+    """Write in one transaction. After Azurite has saved for seconds, it resets the idle connections, so try again."""
     operations = [("upsert", entity) for entity in entities]
-    try:
-        await client.submit_transaction(operations)
-    except ServiceRequestError:
-        await client.submit_transaction(operations)
+    for pause in (0.1, 0.5, 1, 2, 4, 8, 0):
+        try:
+            await client.submit_transaction(operations)
+        except (ServiceRequestError, ServiceResponseError):
+            if not pause:
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
