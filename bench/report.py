@@ -4,13 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 HEADER = ("what", "measured", "beside it", "goal", "")
-PROFILED = "2026-11-23"
-"""The date of the profiles from which the rows' `limit` was written. A run measures only the figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure. `reached` is None without a goal. `limit` says what limits the figure, according to profiles.
+    """One figure. `reached` is None without a goal. `limit` says what limits the figure; a run does not measure that.
 
     `headline` marks the few figures that come first on the page.
     """
@@ -81,7 +79,11 @@ def as_markdown(section: Section) -> str:
     rows = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in section.rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     reasons = "\n".join(f"- {_few(names)}: {limit}" for limit, names in _by_limit(section.rows).items())
-    limits = f"\nWhat limits it, by profiles of {PROFILED}:\n\n{reasons}\n" if reasons else ""
+    limits = (
+        f"\nWhat limits it, by reading the code and by earlier profiles, not by this run:\n\n{reasons}\n"
+        if reasons
+        else ""
+    )
     return f"## {section.title}\n\n{section.method}\n\n{table}\n{limits}"
 
 
