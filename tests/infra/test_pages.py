@@ -1,4 +1,4 @@
-"""What the pages on operations and security say is so: routes, queries, sums."""
+"""What the pages on operations and security say is so: headers, queries, sums."""
 
 import math
 import re
@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-import function_app
 from devtools.azurite import ROOT
 from ingest_core.api.messages import Request
 from ingest_core.api.pages import answer_page
@@ -26,20 +25,6 @@ PRODUCTS = re.findall(
     re.MULTILINE,
 )
 """What is paid for, the product of its factors, and the price, of each row that has them."""
-
-
-def test_everything_is_open_or_needs_a_key_as_the_security_page_says() -> None:
-    """A row for what is open; all else needs a function key."""
-    opened = set(re.findall(r"`(/[^`…]*)`", SECURITY.partition("| everything else")[0]))
-    levels = {}
-    for function in function_app.app.get_functions():
-        trigger = function.get_trigger().get_dict_repr()
-        if "route" in trigger:
-            levels["/" + trigger["route"].strip("/")] = str(
-                getattr(trigger["authLevel"], "value", trigger["authLevel"])
-            )
-    assert {path for path, level in levels.items() if level.lower() == "anonymous"} == opened
-    assert {level.lower() for path, level in levels.items() if path not in opened} == {"function"}
 
 
 def test_the_pages_are_sent_with_the_headers_of_the_security_page() -> None:
