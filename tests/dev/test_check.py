@@ -40,7 +40,7 @@ def test_every_check_runs_and_pytest_gets_the_other_arguments(
     [
         *[(name, name) for name in ("ruff check", "ruff format", "mypy")],
         ("importlinter", "lint-imports"),
-        ("-n 3", "pytest -m not alone"),
+        ("not alone", "pytest -m not alone"),
         ("-m alone", "pytest -m alone"),
     ],
 )
