@@ -53,37 +53,35 @@ def make_wheel(folder: Path) -> None:
             wheel.writestr(name, text)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("PIP_USER", "1"),
-        ("PIP_TARGET", ELSEWHERE),
-        ("PIP_PREFIX", ELSEWHERE),
-        ("PIP_ROOT", ELSEWHERE),
-        ("PIP_PYTHON", ELSEWHERE),
-        ("PIP_DRY_RUN", "1"),
-        ("PIP_REQUIREMENT", ELSEWHERE),
-        ("PIP_CONSTRAINT", ELSEWHERE),
-        ("PIP_REQUIRE_HASHES", "1"),
-        ("PIP_QUIET", "3"),
-        ("PIP_REPORT", ELSEWHERE),
-        ("pip_target", ELSEWHERE),
-        ("PYTHONHOME", ELSEWHERE),
-        ("PYTHONPATH", "foreign"),
-        ("PYTHONINSPECT", "1"),
-        ("PYTHONSAFEPATH", "1"),
-        ("PYTHONUSERBASE", ELSEWHERE),
-        ("PYTHONWARNINGS", "error"),
-    ],
-)
+HARMFUL = {
+    "PIP_USER": "1",
+    "PIP_TARGET": ELSEWHERE,
+    "PIP_PREFIX": ELSEWHERE,
+    "PIP_ROOT": ELSEWHERE,
+    "PIP_PYTHON": ELSEWHERE,
+    "PIP_DRY_RUN": "1",
+    "PIP_REQUIREMENT": ELSEWHERE,
+    "PIP_CONSTRAINT": ELSEWHERE,
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_QUIET": "3",
+    "PIP_REPORT": ELSEWHERE,
+    "pip_target": ELSEWHERE,
+    "PYTHONHOME": ELSEWHERE,
+    "PYTHONINSPECT": "1",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONUSERBASE": ELSEWHERE,
+    "PYTHONWARNINGS": "error",
+}
+"""Each of these variables alone would install elsewhere or break the installation."""
+
+
 def test_packages_arrive_whatever_the_environment_says(
-    root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    root: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of these variables would install elsewhere, break the installation, or put another module first."""
-    if value == "foreign":
-        (tmp_path / "tiny.py").write_text("raise ImportError('a module of another project')")
-        value = str(tmp_path)
-    monkeypatch.setenv(name, value)
+    """None of the variables reaches pip, nor does a folder with a module of the same name."""
+    (tmp_path / "tiny.py").write_text("raise ImportError('a module of another project')")
+    for name, value in {**HARMFUL, "PYTHONPATH": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
     packages.ensure_packages(root, python, NEEDS)
     assert (packages.site_packages(python) / "tiny" / "part.py").is_file()
     assert stamp.is_fresh(root / ".venv" / NEEDS.stamp, NEEDS.sources(root))
