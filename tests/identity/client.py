@@ -1,13 +1,11 @@
-"""Use storage as the environment of this process says, and print as JSON what came of each try, or the app's answer.
-
-A process of its own, since what TLS trusts (`SSL_CERT_FILE`) is read once.
-"""
+"""Uses storage in a process of its own, as the environment of this process says."""
 
 import asyncio
-import json
 import os
-import sys
+from multiprocessing.connection import Connection
 from uuid import uuid4
+
+import azure.identity.aio  # noqa: F401 # so that a server of processes has imported it
 
 from ingest_core.api.handlers import Request, ingest
 from ingest_core.app import App
@@ -33,12 +31,12 @@ async def use(storage: Storage) -> dict:
     return {"rows": rows, "text": message.text}
 
 
-async def main(tries: int) -> None:
+async def use_often(tries: int) -> list[dict]:
+    """The result of each try: what was read, or the error."""
     try:
         storage = AzureStorage(read_connection(os.environ))
     except InvalidSettings as error:
-        print(json.dumps([{"problems": error.problems}]))
-        return
+        return [{"problems": error.problems}]
     results = []
     for number in range(tries):
         await asyncio.sleep(2 if number else 0)
@@ -47,17 +45,20 @@ async def main(tries: int) -> None:
         except StorageError as error:
             results.append({"error": type(error).__name__, "message": str(error)})
     await storage.close()
-    print(json.dumps(results))
+    return results
 
 
-async def answer() -> None:
-    """What the app answers to a list."""
+async def answer() -> list[dict]:
+    """The app's answer to a list."""
     app = App(os.environ)
     request = Request(method="POST", url="http://localhost/ingest", body=b'{"ids": [1], "priority": "HIGH"}')
-    given = await app.handle(ingest, request)
+    answered = await app.handle(ingest, request)
     await app.close()
-    print(json.dumps([{"status": given.status, "retry_after": given.headers.get("Retry-After"), "body": given.body}]))
+    return [{"status": answered.status, "retry_after": answered.headers.get("Retry-After"), "body": answered.body}]
 
 
-if __name__ == "__main__":
-    asyncio.run(answer() if sys.argv[1] == "answer" else main(int(sys.argv[1])))
+def run(env: dict[str, str], tries: int | str, results: Connection) -> None:
+    """Use storage so many times, or "answer" a list; send the results."""
+    os.environ.clear()
+    os.environ.update(env)
+    results.send(asyncio.run(answer() if tries == "answer" else use_often(int(tries))))

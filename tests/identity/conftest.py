@@ -1,9 +1,8 @@
 """Azure's identities without Azure: a storage emulator that takes tokens, and the endpoint that hands them out."""
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
@@ -26,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from devtools.azurite import PROGRAM, ROOT
 from devtools.child import Child, wait_until
 from devtools.ports import free_ports, listening
+from tests.identity import client
 
 SECRET = str(uuid4())
 """The header that tells App Service's own processes from others."""
@@ -170,12 +172,26 @@ def identity_endpoint() -> Iterator[IdentityEndpoint]:
     thread.join()
 
 
+@pytest.fixture(scope="session")
+def processes(secure_azurite: SecureAzurite) -> BaseContext:
+    """A server of processes that have imported the storage clients, which takes seconds, and trust this Azurite.
+
+    aiohttp reads what TLS trusts when it is imported.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([client.__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(secure_azurite.certificate))
+        forkserver.ensure_running()
+    return context
+
+
 Use = Callable[..., list[dict]]
 
 
 @pytest.fixture
-def use(secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint) -> Use:
-    """Uses storage in a process with these settings, and what App Service adds; returns what came of each try."""
+def use(secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint, processes: BaseContext) -> Use:
+    """Use storage in a process with these settings, and with what App Service adds; returns the result of each try."""
 
     def run(settings: dict[str, str], *, tries: int | str = 1) -> list[dict]:
         env = {name: value for name, value in os.environ.items() if not name.lower().startswith(("azure", "identity"))}
@@ -185,9 +201,14 @@ def use(secure_azurite: SecureAzurite, identity_endpoint: IdentityEndpoint) -> U
             "IDENTITY_HEADER": SECRET,
             **settings,
         }
-        command = [sys.executable, "-m", "tests.identity.client", str(tries)]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        context = multiprocessing.get_context("spawn") if "SSL_CERT_FILE" in settings else processes
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=client.run, args=(env, tries, sender))
+        process.start()
+        sender.close()
+        assert receiver.poll(60), "no result within 60 s"
+        results = receiver.recv()
+        process.join()
+        return results
 
     return run
