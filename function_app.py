@@ -9,7 +9,7 @@ from ingest_core.api import handlers as api
 from ingest_core.api.pages import BOARD, DOCS, answer_page, answer_problem_type
 from ingest_core.app import App
 
-logging.getLogger("azure").setLevel(logging.ERROR)  # its warnings repeat, with a trace, what our one line says
+logging.getLogger("azure").setLevel(logging.ERROR)  # its warnings repeat our own lines, with a trace
 
 service = App(os.environ)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -26,10 +26,10 @@ def decoded(req: func.HttpRequest) -> api.Request:
     )
 
 
-def encoded(given: api.Answer) -> func.HttpResponse:
-    """A handler's answer, as the host takes it."""
+def encoded(result: api.Answer) -> func.HttpResponse:
+    """A handler's answer, as the host expects it."""
     return func.HttpResponse(
-        given.body, status_code=given.status, mimetype=given.content_type, headers=dict(given.headers)
+        result.body, status_code=result.status, mimetype=result.content_type, headers=dict(result.headers)
     )
 
 
@@ -58,7 +58,7 @@ async def batches(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("results/{ingestion_id}")
 async def results(req: func.HttpRequest) -> func.HttpResponse:
-    """Give what was fetched, in pages."""
+    """Return what was fetched, in pages."""
     return await answer(api.results, req)
 
 
@@ -88,7 +88,7 @@ async def retry(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("lanes")
 async def lanes(req: func.HttpRequest) -> func.HttpResponse:
-    """Show what waits, what runs, and what holds it up."""
+    """Show what waits, what runs, and what delays it."""
     return await answer(api.lanes, req)
 
 
@@ -100,7 +100,7 @@ async def pause(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("metrics")
 async def metrics(req: func.HttpRequest) -> func.HttpResponse:
-    """Show the same in figures, for Prometheus."""
+    """Show the service's state in figures, for Prometheus."""
     return await answer(api.metrics, req)
 
 
@@ -132,7 +132,7 @@ def openapi(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("docs", auth_level=func.AuthLevel.ANONYMOUS)
 def docs(req: func.HttpRequest) -> func.HttpResponse:
-    """The same document for people."""
+    """The API as a page for people."""
     return encoded(answer_page(DOCS, decoded(req)))
 
 

@@ -185,7 +185,7 @@ def _summary(settings: Settings) -> str:
 
 def _build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     """Make the adapters of a deployed service. Raises `InvalidSettings`."""
-    # Imported here, because they take 0.3 s, and the answer to a wrong setting should not wait for them.
+    # Imported here, because these take 0.3 s, and the answer to a wrong setting should not wait for them.
     from ingest_core.source.choose import make_source  # noqa: PLC0415 # as said above
     from ingest_core.storage.azure import AzureStorage  # noqa: PLC0415 # as said above
     from ingest_core.storage.connection import read_connection  # noqa: PLC0415 # as said above

@@ -192,7 +192,7 @@ class Ingestion:
         return Status.FAILED if self.has_batch_failed(index) else Status.COMPLETED
 
     def batch_that_may_start(self, age: float, *, running_here: frozenset[int] = frozenset()) -> int | None:
-        """The first batch that may start at this gate age. Those in `running_here` run here, so they may not."""
+        """The first batch that may start at this gate age. Batches in `running_here` run here and may not."""
         if self.cancel_requested_at:
             return None
         for flight in self.in_flight:

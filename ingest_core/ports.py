@@ -92,7 +92,7 @@ class Table(Protocol):
         ...
 
     async def delete(self, partition_key: str, row_key: str, *, etag: str | None = None) -> None:
-        """Delete a row. Raises `NotFound`, or `Changed` if the row no longer has the given ETag."""
+        """Delete a row. Raises `NotFound`, or `Changed` if the row no longer has this ETag."""
         ...
 
     async def delete_many(self, partition_key: str, row_keys: Sequence[str]) -> None:
@@ -128,7 +128,7 @@ class Queue(Protocol):
         ...
 
     async def receive(self) -> Received | None:
-        """Hide the front message from others for a few seconds and return it."""
+        """Hide the front message from others for a few seconds and return it. None if no message is visible."""
         ...
 
     async def delete(self, message: Received) -> None:

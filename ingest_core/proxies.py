@@ -2,10 +2,10 @@
 
 The rules are those of Python's `urllib.request.getproxies_environment` and `proxy_bypass_environment`, with three more:
 `NO_PROXY` may list networks (`10.0.0.0/8`) and domains as `*.example.com`, as other programs allow; and loopback
-addresses and names of one label (`localhost`, `azurite`) never go through a proxy. Such a name means something
-to this machine or its own network only, and a proxy elsewhere would answer in place of the local server.
+addresses and names of one label (`localhost`, `azurite`) never go through a proxy. Such a name has a
+meaning only on this machine or in its network, and a proxy elsewhere would answer in place of the local server.
 
-The address of a proxy may hold a password, so messages name the variable and never its value.
+The address of a proxy may contain a password, so messages name the variable and never its value.
 """
 
 import re
@@ -23,7 +23,7 @@ class Proxy:
 
     #: The name of the variable as the environment spells it, for messages.
     variable: str
-    #: `http://` or `https://`, perhaps with a user name and a password. Never to be logged.
+    #: `http://` or `https://`, perhaps with a user name and a password. It must not be logged.
     url: str = field(repr=False)
 
 
@@ -32,7 +32,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
     `HTTP_PROXY` is for `http://` URLs and `HTTPS_PROXY` for `https://` URLs; `NO_PROXY` lists hosts that are reached
     directly. The lower-case spelling of a variable wins, even if it is empty. `ALL_PROXY` is not read. Raises
-    `InvalidSettings` if the variable holds something that is not the address of a proxy.
+    `InvalidSettings` if the value of the variable is not the address of a proxy.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -76,7 +76,7 @@ def _is_in(host: str, network: str) -> bool:
         return False
     try:
         return ip_address(host) in ip_network(network, strict=False)
-    except ValueError:  # one of them is a name
+    except ValueError:  # the host or the network is a name
         return False
 
 

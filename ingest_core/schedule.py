@@ -92,7 +92,7 @@ def _values(text: str, field: _Field) -> set[int] | None:
 
 
 def _number(text: str, field: _Field) -> int | None:
-    """Read a number, or a name, which may be shortened to any beginning of it."""
+    """Read a number or a name. Any beginning of a name is enough."""
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text) if field.least <= int(text) <= field.most else None
     place = field.names.find(f" {text.lower()}")

@@ -80,7 +80,7 @@ class Settings(BaseModel):
     @field_validator("set_lease")
     @classmethod
     def _outlasts_a_fetch(cls, lease: float | None, known: ValidationInfo) -> float | None:
-        """Check the lower bound. An invalid source timeout is reported itself, so its least value is used here."""
+        """Check the lower bound. An invalid source timeout has its own report, so its least value is used here."""
         least = known.data.get("source_timeout", 0.1) + _LEAST_LEASE_MARGIN
         if lease is not None and lease < least:
             raise ValueError(

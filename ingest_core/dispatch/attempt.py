@@ -1,4 +1,4 @@
-"""One attempt at a batch: fetches the IDs that have no result yet, and turns the answers into one outcome.
+"""Makes one attempt at a batch: fetches the IDs that have no result yet, and turns the answers into one outcome.
 
 If the API throttles any ID of a batch, the attempt does not count as a failure.
 """
@@ -37,7 +37,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Throttled:
-    """The API cannot be reached or asks to wait. `retry_after_seconds` counts from the answer; None if not given."""
+    """The API cannot be reached or asks to wait. `retry_after_seconds` counts from the answer, if the API says it."""
 
     error: str
     items: Sequence[Item]
@@ -67,7 +67,7 @@ def delivered_by(items: Sequence[Item]) -> Delivered:
 def _item(item_id: int, answer: Answer, limit: int) -> Item:
     if not isinstance(answer, str):
         return Item(item_id=item_id, error=str(answer) or "no reason given", is_final=isinstance(answer, ItemRejected))
-    if len(answer) > limit:  # the source knows only today's batch size, and an older batch may be larger
+    if len(answer) > limit:  # the source knows only the present batch size, and an older batch may be larger
         return Item(item_id=item_id, error=f"the API's answer is larger than {limit} bytes")
     return Item(item_id=item_id, data=answer)
 
@@ -77,9 +77,9 @@ def _outcome(items: Sequence[Item], answers: Sequence[Answer]) -> Outcome:
     log_texts = tuple(filter(None, texts))
     unavailable = [answer for answer in answers if isinstance(answer, SourceUnavailable)]
     if unavailable:
-        asked = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
+        waits = [error.retry_after_seconds for error in unavailable if error.retry_after_seconds is not None]
         return Throttled(
-            error=str(unavailable[0]), items=items, retry_after_seconds=max(asked, default=None), log_texts=log_texts
+            error=str(unavailable[0]), items=items, retry_after_seconds=max(waits, default=None), log_texts=log_texts
         )
     failed = [item for item in items if not item.is_final]
     if not failed:

@@ -62,7 +62,7 @@ class Far:
 
 @dataclass(frozen=True)
 class Again:
-    """The state has changed, so look again. `started` says that a batch was sent."""
+    """The state has changed, so look again. `started` says whether a batch was sent."""
 
     started: bool = False
 
@@ -182,7 +182,7 @@ class Dispatcher:
         return await self._use_slot(sight, sight.candidate, looked_at)
 
     async def _use_no_slot(self, sight: Sight) -> Step:
-        """No batch may start: sweep the fronts, or write the age down if a batch waits for an age."""
+        """No batch may start: sweep the fronts, or write a note if a batch waits for an age."""
         await self._sweep.end_abandoned(sight)
         if any(sight.removable.values()):
             if await self._gate.take_for_sweep(self._gate.view):
@@ -265,7 +265,7 @@ class Dispatcher:
         return flight is not None and flight.unrecorded >= MAX_UNRECORDED_STARTS
 
     def _fail(self, candidate: Candidate) -> None:
-        """End a batch as failed that has probably killed each host that ran it, or whose end could never be written."""
+        """Fail a batch that has probably killed each host that ran it, or whose end could never be written."""
         ingestion, index = candidate.batch.ingestion, candidate.batch.index
         flight = ingestion.flight(index)
         if flight is None:

@@ -1,4 +1,4 @@
-"""Tells by the front messages of the lanes whether an open ingestion has its message."""
+"""Decides from the messages at the fronts of the lanes whether an open ingestion has its message."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

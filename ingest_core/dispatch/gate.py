@@ -75,7 +75,7 @@ class Gate:
         return self._unwritten_throttle
 
     def is_throttled(self) -> bool:
-        """Whether the gate is due later than after any take, so that it must be throttled."""
+        """Whether the gate is due later than any take can set, so that it must be throttled."""
         return is_throttled(self.view.row, self.age(), interval=self._interval)
 
     def is_paused(self, lane: Priority) -> bool:
@@ -92,7 +92,7 @@ class Gate:
 
     def record_start(self) -> datetime:
         """Count the interval from now on; return the present time of the wall clock."""
-        # The wall clock is read first, so that the recorded start is never later than the one that counts.
+        # The wall clock is read first, so that the recorded time is never later than the start.
         at = self._clock.now()
         self._free_at = self._clock.monotonic() + self._interval
         self._reasons = replace(self._reasons, started_at=at.isoformat(), throttled_reason="")
@@ -116,7 +116,7 @@ class Gate:
     # Storage calls ----------------------------------------------------------------------------------------------
 
     async def look(self) -> View:
-        """Read the row, unless this process is the owner and no lane is paused. Only a read shows a resume."""
+        """Read the row, unless this process is the owner and no lane is paused. Only a read shows a pause's end."""
         if self._view is None or not self._view.is_owner or self._view.stored.pauses:
             await self.read()
         return self.view
@@ -171,7 +171,7 @@ class Gate:
                 await self._write(lambda row, age: replace(row, due=age + self._seconds_to_own_start()))
 
     async def note(self) -> None:
-        """Write only the age, so that a long wait ends even if no process lives as long as the wait."""
+        """Write only the age and the reasons, so that a long wait ends even if no process lives as long as the wait."""
         quiet = self._clock.monotonic() - self.view.seen_at
         least = NOTE_SECONDS if self.view.is_owner else self._interval + 2 * START_BUDGET_SECONDS
         if quiet < least:

@@ -1,9 +1,9 @@
 """The look finds the batch that starts next. It reads the fronts of the lanes and the rows of their ingestions.
 
-Of the lanes that are not paused, the highest lane with a batch that may start is served. In this lane, the first
-ingestion with such a batch is served, and of this ingestion the first such batch starts. Messages of ended ingestions,
-stale messages and foreign messages do not hide a batch behind them. While the API is taken to be down, the batch with
-the fewest starts in all lanes goes instead.
+It serves the highest lane that is not paused and has a batch that may start. In this lane it serves the first ingestion
+with such a batch, and starts the first such batch of this ingestion. Messages of ended ingestions, stale messages and
+foreign messages do not hide a batch behind them. While the API is taken to be down, the batch with the fewest attempts
+in all lanes starts instead.
 """
 
 import asyncio
@@ -169,7 +169,7 @@ class Look:
         return Removable(message=message) if isinstance(seen, _NothingLeft) else seen
 
     async def _see_row(self, lane: Priority, row: OpenIngestion) -> Seen | None:
-        """Read the ingestion of a backlog row; None if it has nothing to start."""
+        """Read the ingestion of a backlog row; None if it has ended, cannot be read, or has all its batches here."""
         try:
             seen = await self._read(lane, Ticket(ingestion_id=row.ingestion_id, generation=row.generation))
         except (NotFound, UnreadableRow):

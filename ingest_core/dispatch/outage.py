@@ -13,7 +13,7 @@ from ingest_core.dispatch.attempt import Failed, Outcome, Throttled
 BATCHES_UNTIL_DOWN = 3
 LONGEST_BACK_OFF_SECONDS = 60.0
 MOST_BACK_OFFS = 12
-"""More are not counted: with this many, even the shortest interval (0.1 s) has doubled to more than a minute."""
+"""Further back-offs are not counted: by then, even the shortest interval (0.1 s) has doubled to more than a minute."""
 
 BatchKey = tuple[UUID, int]
 

@@ -1,4 +1,4 @@
-"""Writes what became of a start: the batch's end, its wait for another attempt, or that it was not sent after all.
+"""Writes what followed from a start: the batch's end, its wait for another attempt, or that it was not sent.
 
 A write is repeated until it succeeds or another process has started the batch.
 """
@@ -20,7 +20,7 @@ LONGEST_WAIT_SECONDS = 5.0
 
 
 class Recorder:
-    """Records outcomes. What deserves a log line is added to `lines`."""
+    """Records outcomes, and adds its log lines to `lines`."""
 
     def __init__(self, stores: Stores, *, gate: Gate, clock: Clock, lines: list[LogLine]) -> None:
         self._ingestions = stores.ingestions
@@ -36,7 +36,8 @@ class Recorder:
     async def record(self, batch: StartedBatch, settlement: Settlement) -> None:
         """Write the poison message, then the end of the batch, then close the ingestion if it has ended."""
         if settlement.poison:
-            # It is written before the end, so that it cannot be missing, and not again at each try of the end.
+            # It is written before the end, so that a crash in between does not lose it, and in a loop of its own, so
+            # that it is not written again with each try of the end.
             await self.until_done(
                 lambda: self._lanes.put_poison(batch.lane, settlement.poison), f"batch.poison_unwritten {batch}"
             )
@@ -53,7 +54,7 @@ class Recorder:
                 self._lines.append(LogLine(level=logging.WARNING, text=text))
 
     async def undo_start(self, batch: StartedBatch, *, was_sent: bool) -> None:
-        """Remove the mark of a start that was not sent or is broken off. It counts as an attempt if it was sent."""
+        """Remove the mark of a start that was not sent or was interrupted. It counts as an attempt if it was sent."""
         settlement = Settlement(
             change=lambda ingestion: ingestion.start_undone(batch.index, batch.token, was_sent=was_sent), lines=[]
         )

@@ -24,7 +24,7 @@ SETTLE_SECONDS = CALL_SECONDS + 2
 """The time between the two looks. Storage calls end within it, and received messages become visible again."""
 
 CHECKED_PER_RUN = 100
-"""Each run also reads this many rows that seem to be in order, in turn, because some faults show only in the row."""
+"""Each run also reads this many other ingestion rows, in turn, because some faults show only there."""
 
 READ_TOGETHER = 8
 
@@ -54,7 +54,7 @@ class Recovery:
         self._warned: set[str] = set()
 
     async def run(self) -> Sequence[Repair]:
-        """Find ingestions with a fault, look again after some seconds, and repair those that still have it."""
+        """Find ingestions with a fault, look again after some seconds, and repair those that still have the fault."""
         rows = [row async for row in self._backlog.rows()]
         fronts = await self._peek()
         unreadable = self._unreadable(rows)
@@ -90,7 +90,8 @@ class Recovery:
     def _to_check(self, others: Sequence[Suspect], fronts: Fronts) -> Sequence[Suspect]:
         """Choose the ingestions with a message at a front, and the next `CHECKED_PER_RUN` others in turn."""
         following = [suspect for suspect in others if (suspect.key or "") > self._checked_to][:CHECKED_PER_RUN]
-        self._checked_to = following[-1].key or "" if len(following) == CHECKED_PER_RUN else ""
+        is_last_part = len(following) < CHECKED_PER_RUN
+        self._checked_to = "" if is_last_part else following[-1].key or ""
         keys = {suspect.key for suspect in following}
         at_front = ids_at(fronts)
         return [suspect for suspect in others if suspect.key in keys or suspect.ingestion_id in at_front]
@@ -147,7 +148,7 @@ class Recovery:
         return change if change(ingestion) else None
 
     async def _close(self, suspect: Suspect, ingestion: Ingestion) -> Repair | None:
-        """Close it. If the queue of ended events cannot be reached, the others need not wait for that: the next run."""
+        """Close the ingestion. If storage fails, close no other in this run: the next run tries again."""
         if not self._can_close:
             return None
         try:
@@ -182,7 +183,7 @@ class Recovery:
         Raises `UnreadableRow` if the IDs cannot be read.
         """
         generation = ingestion.generation
-        # A list without readable IDs would go to poison again.
+        # If the IDs cannot be read, the look would move the message to the poison queue again.
         await self._ingestions.read_whole(ingestion.ingestion_id)
         await self._lanes.put(ingestion.priority, ingestion.ingestion_id, generation)
         log.warning("message.restored ingestion_id=%s lane=%s", ingestion.ingestion_id, ingestion.priority)

@@ -58,7 +58,7 @@ class Running:
 
     def batches_of(self, ingestion_id: UUID) -> frozenset[int]:
         """The batches of an ingestion that this process runs."""
-        return frozenset(index for owner, index in self._tasks if owner == ingestion_id)
+        return frozenset(index for running_id, index in self._tasks if running_id == ingestion_id)
 
     def take_lines(self) -> Sequence[LogLine]:
         """Return the log lines that were collected since the last call."""

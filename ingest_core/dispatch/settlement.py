@@ -1,4 +1,4 @@
-"""Decides what follows from the outcome of an attempt. The decision is a value, and `running` carries it out."""
+"""Decides what follows from the outcome of an attempt. The decision is a value that `running` carries out."""
 
 import json
 import logging
@@ -160,9 +160,11 @@ def _ended(
 
 def _throttled(batch: StartedBatch, outcome: Throttled, after: ApiState, rules: Rules) -> Settlement:
     """Throttle the gate for all lanes, because the limit belongs to the API."""
-    asked = outcome.retry_after_seconds
-    seconds = after.back_off_seconds(rules.interval) if asked is None else min(asked, rules.max_retry_after)
-    seconds = max(seconds, rules.interval)
+    retry_after = outcome.retry_after_seconds
+    if retry_after is None:
+        seconds = after.back_off_seconds(rules.interval)
+    else:
+        seconds = max(rules.interval, min(retry_after, rules.max_retry_after))
     text = f"source.throttled {batch} wait_seconds={seconds:.0f} error={outcome.error}"
     return Settlement(
         change=lambda ingestion: ingestion.throttled(batch.index, batch.token, error=outcome.error),

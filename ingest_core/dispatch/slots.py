@@ -1,4 +1,4 @@
-"""Gate time: the policy by which slots are granted. It knows neither storage nor clocks.
+"""Gate time: the policy by which slots are granted. It makes no storage call and reads no clock.
 
 The gate is one table row. It has a counter of slots, a token that is fresh for every write, an *age* and a *due* age.
 Wall clocks are never compared, and monotonic clocks never with those of another process:
@@ -39,10 +39,10 @@ SWEEP_CALLS_SECONDS = SWEEP_SECONDS - CALL_SECONDS - LONGEST_LEAD_SECONDS
 """The part of the extra time in which a removal may begin. The rest is for that call and a successor's early look."""
 
 LONGEST_WAIT_SECONDS = 10.0
-"""A tick waits at most this long for its first slot. After that, a later tick looks again."""
+"""If its first slot is due later than this, a tick ends, and a later tick looks again."""
 
 NOTE_SECONDS = 2.0
-"""While a batch or a throttle waits for an age, the owner writes the age this often."""
+"""While a batch or a throttle waits for an age, the owner writes the age at most this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +78,13 @@ def due_after_throttle(row: GateRow, age: float, *, interval: float, wait: float
 
 
 def is_throttled(row: GateRow, age: float, *, interval: float) -> bool:
-    """Whether the gate is due later than after any take, so that it must be throttled."""
+    """Whether the gate is due later than any take can set, so that it must be throttled."""
     return row.due - age > START_BUDGET_SECONDS + interval + SWEEP_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reasons:
-    """The texts on the gate's row that are for people."""
+    """The texts in the gate's row that are for people."""
 
     started_at: str = ""
     throttled_reason: str = ""
