@@ -1,4 +1,4 @@
-"""Calls to a source: made at the same time, and each of them ends in time and as a value.
+"""Calls a source for several IDs at the same time. Each call ends in time, and as a value.
 
 Whatever a call raises becomes an error for its IDs alone, so that one bad answer cannot end a tick.
 """
@@ -15,7 +15,7 @@ from ingest_core.ports import Answer
 T = TypeVar("T")
 
 _STOP_SECONDS = 1.0
-"""How long a call that was cancelled may take to end. A call that ignores this is left alone and its answer dropped."""
+"""How long a call that was cancelled may take to end. A call that takes longer is left alone; its answer is dropped."""
 
 
 async def fetch_each(
@@ -26,10 +26,10 @@ async def fetch_each(
 
 
 async def call_all(calls: Sequence[Callable[[], Awaitable[T]]], *, timeout_seconds: float) -> Sequence[T | SourceError]:
-    """Make all calls at the same time and return what each of them ended with, in order.
+    """Make all calls at the same time and return their results in order.
 
-    That is its result or the `SourceError` that it raised. Any other exception counts as `AttemptFailed`, with its
-    trace as `log_text`. So does a call that has not ended after `timeout_seconds`; that call is cancelled.
+    If a call raises a `SourceError`, that is its result. Any other exception counts as `AttemptFailed`, with its trace
+    as `log_text`. So does a call that has not ended after `timeout_seconds`; that call is cancelled.
     """
     tasks = [asyncio.ensure_future(_settle(call)) for call in calls]
     try:

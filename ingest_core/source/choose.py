@@ -1,4 +1,4 @@
-"""The source that the settings choose."""
+"""Makes the source that the settings name."""
 
 from collections.abc import Mapping
 

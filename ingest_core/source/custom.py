@@ -1,9 +1,9 @@
-"""A source of one's own: a class that `INGEST_SOURCE=package.module:Name` names.
+"""A source of the user's own: a class that `INGEST_SOURCE=package.module:Name` names.
 
 The class has `async def fetch(item_id)`, which returns the item as a JSON value, or `async def fetch_batch(ids)`, which
 returns a mapping of ID to JSON value for an API that takes several IDs in one call. It raises the errors of
-`ingest_core.errors`: `ItemRejected`, `AttemptFailed`, `SourceUnavailable`. Anything else that it does wrong costs an
-attempt and never more.
+`ingest_core.errors`: `ItemRejected`, `AttemptFailed`, `SourceUnavailable`. Any other error of the class costs an
+attempt and nothing more.
 """
 
 import importlib
@@ -74,23 +74,23 @@ class CustomSource:
     async def _fetch_all(self, instance: object, ids: Sequence[int]) -> Sequence[Answer]:
         fetch_batch = getattr(instance, "fetch_batch")  # noqa: B009 # as above
         try:
-            found = await fetch_batch(list(dict.fromkeys(ids)))
+            items = await fetch_batch(list(dict.fromkeys(ids)))
         except SourceError as error:
             raise _plain(error) from None
-        if not isinstance(found, Mapping):
-            raise AttemptFailed(f"the source's fetch_batch returned no mapping but {type(found).__name__}")
-        return [self._answer(found, item_id) for item_id in ids]
+        if not isinstance(items, Mapping):
+            raise AttemptFailed(f"the source's fetch_batch returned no mapping but {type(items).__name__}")
+        return [self._answer(items, item_id) for item_id in ids]
 
-    def _answer(self, found: Mapping[object, object], item_id: int) -> Answer:
-        if item_id not in found:
+    def _answer(self, items: Mapping[object, object], item_id: int) -> Answer:
+        if item_id not in items:
             return AttemptFailed("the source's fetch_batch returned nothing for this ID (keys must be integers)")
         try:
-            return self._text(found[item_id])
+            return self._text(items[item_id])
         except SourceError as error:
             return _plain(error)
 
     def _text(self, value: object) -> str:
-        """Write a JSON value as compact ASCII. Raises `SourceError`; a value that is one is raised."""
+        """Write a JSON value as compact ASCII. Raises `SourceError`, also if the value itself is a `SourceError`."""
         if isinstance(value, SourceError):
             raise value
         try:
@@ -107,21 +107,22 @@ class CustomSource:
 def load_class(name: str) -> Callable[[], object]:
     """Import the class `package.module:Name`. Raises `InvalidSettings` if it cannot be a source."""
     module_name, _, class_name = name.partition(":")
-    found = getattr(_import(module_name), class_name, None)
-    if not isinstance(found, type):
+    source_class = getattr(_import(module_name), class_name, None)
+    if not isinstance(source_class, type):
         raise _wrong(f"{module_name} has no class {class_name}")
-    method_name = "fetch_batch" if hasattr(found, "fetch_batch") else "fetch"
-    method = getattr(found, method_name, None)
+    method_name = "fetch_batch" if hasattr(source_class, "fetch_batch") else "fetch"
+    method = getattr(source_class, method_name, None)
     if method is None:
         raise _wrong(f"{name} has neither `async def fetch(self, item_id)` nor `async def fetch_batch(self, ids)`")
     if not callable(method) or not inspect.iscoroutinefunction(inspect.unwrap(method)):
         raise _wrong(f"{method_name} of {name} must be an `async def`")
-    if not _takes(found, 0) or inspect.isabstract(found):
+    if not _takes(source_class, 0) or inspect.isabstract(source_class):
         raise _wrong(f"{name} must be a class that can be constructed without arguments")
-    arguments = 1 if isinstance(inspect.getattr_static(found, method_name), staticmethod | classmethod) else 2
+    has_no_self = isinstance(inspect.getattr_static(source_class, method_name), staticmethod | classmethod)
+    arguments = 1 if has_no_self else 2
     if not _takes(method, arguments):
         raise _wrong(f"{method_name} of {name} must take one argument after `self`")
-    return found
+    return source_class
 
 
 def _import(name: str) -> object:
@@ -138,7 +139,7 @@ def _import(name: str) -> object:
 
 
 def _takes(function: Callable[..., object], count: int) -> bool:
-    """Tell whether a function can be called with so many arguments; one that does not say what it takes may be."""
+    """Whether a function can be called with so many arguments. True if it has no signature."""
     try:
         signature = inspect.signature(function)
     except ValueError:
@@ -155,7 +156,7 @@ def _wrong(problem: str) -> InvalidSettings:
 
 
 def _plain(error: SourceError) -> SourceError:
-    """Make one of the three errors of what a foreign class raised: with one printable line and a wait that is sane."""
+    """Turn what the class raised into one of the three errors, with one printable line and a valid wait."""
     printable = "".join(character if character.isprintable() else " " for character in str(error))
     message = " ".join(printable.split())[:_MESSAGE_CHARACTERS] or type(error).__name__
     match error:

@@ -1,7 +1,7 @@
-"""The content encodings of the API's answers: gzip and deflate are decoded, harmless ones are ignored.
+"""The content encodings of the API's answers: gzip and deflate are decoded, harmless encodings are ignored.
 
-Nothing compressed is asked for, but some servers and proxies compress all the same. Decoding stops at the size limit,
-so a small answer that expands to gigabytes costs no more than one that is too large as it is.
+The request asks for no compression, but some servers and proxies compress all the same. Decoding stops at the size
+limit, so a small answer that expands to gigabytes costs no more than any other answer that is too large.
 """
 
 import zlib
@@ -12,7 +12,7 @@ from ingest_core.source.answer import too_large
 
 GZIP, DEFLATE = "gzip", "deflate"
 
-#: How much longer than its content a compressed answer may be: the frame of content that does not get smaller.
+#: A compressed answer may be this much longer than its content, because content that does not shrink gets a frame.
 OVERHEAD_BYTES = 1024
 
 _ALIASES = {"x-gzip": GZIP, "x-compress": "compress"}
@@ -20,25 +20,25 @@ _NOT_SUPPORTED = frozenset(("br", "zstd", "compress", "dcb", "dcz"))
 _MOST_ENCODINGS = 2
 _MOST_GZIP_MEMBERS = 100
 
-# The ways of zlib: a zlib or gzip frame, told apart by its first bytes, or a bare deflate stream.
+# zlib's window bits: a zlib or gzip frame, recognised by its first bytes, or a bare deflate stream.
 _FRAMED, _BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 def compressions(content_encodings: Iterable[str]) -> Sequence[str]:
     """Return the compressions that the values of `Content-Encoding` name, in the order in which they were applied.
 
-    `identity`, an empty value and names that are no compression (`utf-8`, `none`, `aws-chunked`) are left out: with
-    those, the text is what it is. Raises `AttemptFailed` for compressions that cannot be decoded.
+    `identity`, an empty value and names that are no compression (`utf-8`, `none`, `aws-chunked`) are left
+    out, because they do not compress. Raises `AttemptFailed` for compressions that cannot be decoded.
     """
     names = [name.strip().lower() for line in content_encodings for name in line.split(",")]
     names = [_ALIASES.get(name, name) for name in names]
     for name in names:
         if name in _NOT_SUPPORTED:
             raise AttemptFailed(f"the API's answer is compressed with {name}, which the request did not ask for")
-    found = [name for name in names if name in (GZIP, DEFLATE)]
-    if len(found) > _MOST_ENCODINGS:
+    applied = [name for name in names if name in (GZIP, DEFLATE)]
+    if len(applied) > _MOST_ENCODINGS:
         raise AttemptFailed(f"the API's answer is compressed more than {_MOST_ENCODINGS} times")
-    return found
+    return applied
 
 
 def decompress(body: bytes, names: Sequence[str], *, max_bytes: int) -> bytes:
@@ -69,7 +69,7 @@ def _inflate(body: bytes, name: str, *, most: int) -> bytes:
 
 
 def _inflate_members(body: bytes, window_bits: int, *, most: int) -> bytes:
-    """A gzip file may consist of several members, and zeros may follow them (RFC 1952 §2.2)."""
+    """Decode a stream. A gzip file may consist of several members, and zeros may follow them (RFC 1952 §2.2)."""
     content = b""
     for _ in range(_MOST_GZIP_MEMBERS):
         member = zlib.decompressobj(window_bits)

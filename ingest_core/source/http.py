@@ -1,7 +1,8 @@
 """The external API over HTTP: one fetch is one request, sent once, whatever comes back.
 
-A retry or a redirect would be a call outside the rate limit, so neither happens here. Path, query and headers may hold
-keys, so messages name the origin at most. Causes are dropped (`from None`), because aiohttp's errors name the URL.
+A retry or a redirect would be a call outside the rate limit, so neither happens here. Path, query and headers may
+contain keys, so messages name the origin at most. Causes are dropped (`from None`), because aiohttp's errors name the
+URL.
 """
 
 import os
@@ -39,10 +40,10 @@ from ingest_core.source.encoding import OVERHEAD_BYTES, compressions, decompress
 from ingest_core.source.request import PLACEHOLDER
 
 _HEADER_BYTES = 64 * 1024
-"""A header line may have this length. Real Content-Security-Policies are longer than the 8 190 of aiohttp."""
+"""The longest header line. Real Content-Security-Policies are longer than aiohttp's limit of 8 190 bytes."""
 
 _HEADER_LINES = 1000
-"""So many header lines may come. Some gateways add one for each hop or rule, and aiohttp stops at 128."""
+"""The most header lines. Some gateways add a line for each hop or rule, and aiohttp's limit is 128."""
 
 _HEADERS = {
     "User-Agent": "ingestion-service",
@@ -54,9 +55,10 @@ _HEADERS = {
 class HttpSource:
     """A `Source` that GETs `url_template` with the ID in place of `{id}`.
 
-    `url_template` and `headers` have passed `check_url_template` and `parse_headers`. `max_answer_bytes` limits what is
-    read and what an answer holds. `connect_timeout_seconds` covers name, proxy, connection and TLS. Keep it well below
-    the time limit of a batch, so that a host that swallows packets counts as unreachable and not as slow.
+    `url_template` and `headers` have passed `check_url_template` and `parse_headers`. `max_answer_bytes` limits the
+    body that is read and the JSON of an answer. `connect_timeout_seconds` covers the name look-up, the proxy, the
+    connection and TLS. Keep it well below the time limit of a batch, so that a host that swallows packets counts as
+    unreachable and not as slow.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class HttpSource:
             await session.close()
 
     async def _fetch(self, item_id: int) -> str:
-        # Nothing is escaped again: the API gets what the operator wrote.
+        # `encoded=True` escapes nothing again: the API gets what the operator wrote.
         url = URL(self._url_template.replace(PLACEHOLDER, str(item_id)), encoded=True)
         proxy = self._proxy.url if self._proxy else None
         try:
@@ -101,11 +103,11 @@ class HttpSource:
             raise
         except (ClientConnectorError, ConnectionTimeoutError, ClientHttpProxyError) as error:
             raise SourceUnavailable(self._unreachable(error)) from None
-        except Exception as error:  # noqa: BLE001 - whatever a client makes of hostile bytes must not end a tick
+        except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything, which must not end a tick
             raise AttemptFailed(_broken(error)) from None
 
     def _unreachable(self, error: ClientConnectorError | ConnectionTimeoutError | ClientHttpProxyError) -> str:
-        """Say what cannot be reached: the API, or the proxy, which goes by the name of its variable."""
+        """Say what cannot be reached: the API, or the proxy, which is named by its variable."""
         target = self._origin
         if self._proxy is not None:
             through = f"the proxy that {self._proxy.variable} names"
@@ -116,7 +118,7 @@ class HttpSource:
         """Open the session on the running loop at the first fetch.
 
         Each request has its own connection. Batches start an interval apart, and 5 s is also when many servers
-        drop an idle connection: a kept one would break just as the next batch is sent on it.
+        drop an idle connection, which would then break just as the next batch is sent on it.
         """
         if self._session is None:
             self._session = ClientSession(
@@ -125,7 +127,7 @@ class HttpSource:
                 headers=self._headers,
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
-                trust_env=False,  # `Proxy` says which proxy, if any
+                trust_env=False,  # because `proxy_for` has chosen the proxy
                 max_line_size=_HEADER_BYTES,
                 max_field_size=_HEADER_BYTES,
                 max_headers=_HEADER_LINES,
@@ -134,7 +136,7 @@ class HttpSource:
         return self._session
 
     async def _read(self, response: ClientResponse) -> bytes:
-        """Judge the status, then read the body, never holding more than the limit and one chunk."""
+        """Check the status, then read the body. Memory never holds more of it than the limit and one chunk."""
         error = error_for_status(response.status, response.headers, now=self._clock.now())
         if error is not None:
             raise error
@@ -151,7 +153,7 @@ class HttpSource:
 
 
 async def _send_once(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-    """Keep aiohttp from sending a GET again when its connection breaks: it would on these two errors."""
+    """Keep aiohttp from sending a GET again when its connection breaks, as it does after these two errors."""
     try:
         return await send(request)
     except ClientConnectorError:
@@ -169,14 +171,14 @@ def _why(error: ClientConnectorError | ConnectionTimeoutError | ClientHttpProxyE
             return f"the proxy answered {error.status}"
     cause = error.os_error
     text = cause.strerror
-    # asyncio rewords the system's text; the numbers of TLS and of name look-ups are not the system's.
+    # asyncio rewords the system's text. TLS and name look-ups have error numbers of their own, so their text is kept.
     if cause.errno and not isinstance(cause, SSLError | gaierror):
         text = os.strerror(cause.errno)
     return ascii(text or type(cause).__name__)[1:-1][:120]
 
 
 def _broken(error: Exception) -> str:
-    """Say how an answer broke, by the error's kind alone: its text may quote the answer or the URL."""
+    """Say how an answer broke. Only the error's kind is used, because its text may quote the answer or the URL."""
     match error:
         case ClientOSError() | ServerDisconnectedError():
             return "the API closed the connection before it answered"

@@ -1,6 +1,6 @@
-"""What the settings say about the source, checked before anything is sent: its name, the API's address and headers.
+"""Checks what the settings say about the source before anything is sent: its name, the API's address and headers.
 
-Address and headers may hold keys, so no message repeats a part of either, except a header's name.
+Address and headers may contain keys, so no message repeats a part of either, except a header's name.
 """
 
 import json
@@ -15,7 +15,7 @@ _CLASS_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASC
 
 # RFC 3986: what an address may consist of; "%" only before two hexadecimal digits.
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
-# RFC 9110: a field name is a token. A value is kept to printable ASCII, without spaces at its ends.
+# RFC 9110: a field name is a token. A value has only printable ASCII here, without spaces at its ends.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: +[\x21-\x7e]+)*")
 # These say how this client reads and frames messages, which no setting can change.
@@ -76,7 +76,7 @@ def _is_host(host: str) -> bool:
 def parse_headers(text: str) -> dict[str, str]:
     """Read headers from a JSON object of name to value, `{"X-Api-Key": "abc"}`; an empty text means none.
 
-    Raises `ValueError` with one line that says what is wrong and holds none of the values.
+    Raises `ValueError` with one line that says what is wrong and repeats none of the values.
     """
     if not text.strip():
         return {}
@@ -84,7 +84,7 @@ def parse_headers(text: str) -> dict[str, str]:
         pairs = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError):
         pairs = None
-    # An array reads as a list too: only the first character tells them apart.
+    # An array is read as a list too, so the first character decides.
     if not isinstance(pairs, list) or not text.lstrip().startswith("{"):
         raise ValueError('must be a JSON object of header name to value, like {"X-Api-Key": "..."}') from None
     for name, value in pairs:
@@ -96,7 +96,7 @@ def parse_headers(text: str) -> dict[str, str]:
 
 def _check_header(name: str, value: object) -> None:
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"has a header name that is not one: {ascii(name)[:80]}")
+        raise ValueError(f"has an invalid header name: {ascii(name)[:80]}")
     if name.lower() in _OURS:
         raise ValueError(f"must not set {name}, which the client sets itself")
     if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):

@@ -1,4 +1,4 @@
-"""Storage on Azure Tables and Queues (or Azurite): this and its neighbours alone know their clients and errors."""
+"""Storage on Azure Tables and Queues (or Azurite). Only this package knows their clients and errors."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from ingest_core.storage.tokens import Tokens
 from ingest_core.storage.transport import Connect, connect, named_in_full
 
 QUEUE_API_VERSION = "2025-11-05"
-"""The newest that Azurite 3.35 accepts without being told to skip the check."""
+"""The newest version that Azurite 3.35 accepts without its option to skip the check."""
 
 
 class AzureStorage:
     """The service's tables and queues in one account, created when first used and again if they vanish.
 
-    With `create=False` they are taken for granted until one is missing. A text in place of a connection is a connection
-    string; raises `InvalidSettings` if it is not.
+    With `create=False` they are expected to exist, until a call finds one missing. `connection` may also be the text of
+    a connection string. Raises `InvalidSettings` if the text is wrong.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class AzureStorage:
             for lane in Priority
         }
         self._ended = self._queues.get_queue_client(ended_queue) if ended_queue else None
-        # By itself, so that nothing else waits while this queue cannot be created.
+        # Separate, so that nothing else waits while this queue cannot be created.
         self._event_calls = Calls(
             {f"queue {ended_queue}": self._ended.create_queue} if self._ended else {}, created=not create
         )

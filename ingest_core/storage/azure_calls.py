@@ -1,4 +1,4 @@
-"""What surrounds every call to Azure Storage: its tables and queues exist, it ends in time, and its errors are ours."""
+"""Surrounds each call to Azure Storage: creates missing tables and queues, limits its time, translates its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -16,7 +16,7 @@ _NOT_FOUND = {404: ("ResourceNotFound", "EntityNotFound", "MessageNotFound"), 40
 _NO_SUCH_TABLE = ("TableNotFound", "QueueNotFound")
 
 DENIAL_SECONDS = 900.0
-"""A denied call counts for this long. Upkeep makes most calls again within this time."""
+"""`denied_calls` names a denied call for this long. Upkeep makes most calls again within this time."""
 
 _ADVICE = "Check the key or the SAS in AzureWebJobsStorage, or the roles of the identity."
 
@@ -31,7 +31,7 @@ class Calls:
         self._denied: dict[str, float] = {}
 
     def denied_calls(self) -> list[str]:
-        """What storage does not permit, as `action` names it: it was denied lately, and has not succeeded since."""
+        """The actions that storage has denied lately and that have not succeeded since."""
         now = asyncio.get_running_loop().time()
         return [action for action, at in self._denied.items() if now - at < DENIAL_SECONDS]
 
@@ -82,15 +82,15 @@ def _translated(error: Exception, action: str, seconds: float) -> StorageError:
             return StorageUnavailable(f"cannot {action}: storage did not answer within {seconds:g} s")
         case AzureError() | aiohttp.ClientError() | OSError():
             return StorageUnavailable(f"cannot {action}: {_why_unreachable(error)}")
-        case _:  # what a client makes of an answer that is not from storage, a proxy's page for example
+        case _:  # for example, the client could not read the page of a proxy
             return StorageUnavailable(f"cannot {action}: storage's answer cannot be read ({type(error).__name__})")
 
 
 def _why_unreachable(error: Exception) -> str:
-    """Say why there is no answer. A proxy's address may hold a password, so it is not named."""
+    """Say why there is no answer. A proxy's address may contain a password, so it is not named."""
     match getattr(error, "inner_exception", None):
-        case aiohttp.ClientHttpProxyError() as refused:
-            return f"the proxy that the environment names answered {refused.status}; see HTTPS_PROXY and NO_PROXY"
+        case aiohttp.ClientHttpProxyError() as answer:
+            return f"the proxy that the environment names answered {answer.status}; see HTTPS_PROXY and NO_PROXY"
         case aiohttp.ClientProxyConnectionError():
             return "the proxy that the environment names cannot be reached; see HTTPS_PROXY and NO_PROXY"
         case _:
@@ -117,7 +117,7 @@ def _error_for_answer(error: HttpResponseError, action: str) -> StorageError:
 
 
 def _has_code(error: HttpResponseError, codes: tuple[str, ...]) -> bool:
-    """Whether the answer has one of these error codes, which is at another place for each kind of call."""
+    """Whether the answer has one of these error codes. Its place depends on the kind of call."""
     text = f"{getattr(error, 'error_code', '')} {error}"
     return any(code in text for code in codes)
 
@@ -129,7 +129,7 @@ def _code_of(error: HttpResponseError) -> str:
 
 
 def _says_that_it_exists(error: Exception) -> bool:
-    """A 409 can also mean that the queue or table is being deleted."""
+    """Whether the table or queue exists. A 409 alone can also mean that it is being deleted."""
     if not isinstance(error, HttpResponseError):
         return False
     return error.status_code == 204 or (error.status_code == 409 and _has_code(error, ("AlreadyExists",)))

@@ -9,7 +9,7 @@ from ingest_core.ports import PEEKED, Message, Received
 from ingest_core.storage.azure_calls import Calls
 
 VISIBILITY_SECONDS = 2
-"""A received message is deleted or released at once. If its holder dies, it is not hidden for long."""
+"""A received message is deleted or released at once. If its receiver dies, it is soon visible again."""
 
 NEVER = -1
 """The time to live of a message that never expires."""
@@ -42,7 +42,7 @@ class AzureQueue:
         ]
 
     async def receive(self) -> Received | None:
-        # Sent once: if an answer is lost, a second try would receive, and so displace, the message behind.
+        # Sent once: if the answer is lost, a second try would receive the next message and move it to the back.
         async with self._calls.call(f"receive a message from {self._name}"):
             message = await self._client.receive_message(visibility_timeout=VISIBILITY_SECONDS, retry_total=0)
         if message is None:

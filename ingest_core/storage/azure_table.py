@@ -76,7 +76,7 @@ class AzureTable:
                 raw_response_hook=answers.append,
             )
             answer = answers[-1].http_response
-            if answer.status_code == 404:  # which the client takes for done, whatever it is that does not exist
+            if answer.status_code == 404:  # the client ignores it, even if the whole table is missing
                 raise HttpResponseError(message=answer.text(), response=answer)
 
     async def delete_many(self, partition_key: str, row_keys: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ class AzureTable:
         try:
             async with self._calls.call(f"delete rows of {self._name}"):
                 await self.client.submit_transaction([("delete", row) for row in rows])
-        except NotFound:  # one of them does not exist, so that none was deleted
+        except NotFound:  # a row does not exist, so none was deleted
             for row in rows:
                 with suppress(NotFound):
                     await self.delete(row["PartitionKey"], row["RowKey"])

@@ -1,6 +1,6 @@
 """The table `backlog`: a row for each ingestion that is not closed, in one partition, newest first.
 
-What a list, a forecast and the recovery of lost messages read costs as much as there are open ingestions, however many
+So the cost of a forecast, of recovery and of a list of open ingestions depends on how many are open, not on how many
 have ended.
 """
 
@@ -23,7 +23,7 @@ _KEY = re.compile("[0-9]{16}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, kw_only=True)
 class OpenIngestion:
-    """What the backlog says of an ingestion. `batches_left` and the rest are as of `queued_at`; the row may be ahead.
+    """What the backlog says of an ingestion. `batches_left` was counted at `queued_at`; the ingestion row may be newer.
 
     `touched_at` is storage's own clock at the latest write of the backlog row.
     """
@@ -45,7 +45,7 @@ def row_key(ingestion: Ingestion) -> str:
 
 
 def inverted(moment: datetime) -> str:
-    """What a RowKey begins with: the microseconds that are left, so that later moments sort first."""
+    """The beginning of a RowKey: the microseconds that are left, so that later moments sort first."""
     microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return f"{_LAST_MICROSECOND - microseconds:016d}"
 
@@ -62,7 +62,7 @@ class Backlog:
         self._table = table
 
     async def insert(self, ingestion: Ingestion) -> bool:
-        """Add an ingestion, and say whether it was missing; a row that is there already stays as it is."""
+        """Add an ingestion. An existing row stays as it is. Returns whether the row was missing."""
         try:
             await self._table.insert(_encode(ingestion))
         except AlreadyExists:
@@ -70,9 +70,9 @@ class Backlog:
         return True
 
     async def update(self, ingestion: Ingestion) -> None:
-        """Write down what a change of priority or a recovery has changed.
+        """Write what a change of priority or a recovery has changed.
 
-        Only a row that exists is changed, and never one of a younger generation.
+        A row that is missing, or that has a younger generation, stays as it is.
         """
         for _ in range(UPDATE_ATTEMPTS):
             try:
@@ -89,7 +89,7 @@ class Backlog:
         raise StorageUnavailable(f"a backlog row changed under each of {UPDATE_ATTEMPTS} writes")
 
     async def repair(self, ingestion: Ingestion) -> None:
-        """Write a row anew that cannot be read, or is ahead of its ingestion. One that is gone stays gone."""
+        """Overwrite a row that cannot be read, or is ahead of its ingestion. A missing row is not written."""
         try:
             stored = await self._table.get(PARTITION_KEY, row_key(ingestion), select=("RowKey",))
             await self._table.replace(_encode(ingestion), etag=stored.etag)
@@ -97,14 +97,14 @@ class Backlog:
             return
 
     async def delete(self, key: str) -> None:
-        """Remove a row; one that is gone is no error."""
+        """Remove a row. A missing row is no error."""
         try:
             await self._table.delete(PARTITION_KEY, key)
         except NotFound:
             return
 
     async def rows(self, *, after: str = "") -> AsyncIterator[OpenIngestion | str]:
-        """The open ingestions, newest first, from behind the key `after` on. A row that cannot be read is its key."""
+        """The open ingestions, newest first, after the key `after`. A row that cannot be read is given as its key."""
         keys = (f"{after}~" if after else "", "~")
         async for stored in self._table.query({"PartitionKey": PARTITION_KEY}, row_keys=keys):
             try:
@@ -114,8 +114,8 @@ class Backlog:
 
     async def everything(self) -> list[OpenIngestion]:
         """All open ingestions whose rows can be read, in the order in which they were queued."""
-        found = [row async for row in self.rows() if isinstance(row, OpenIngestion)]
-        return sorted(found, key=lambda row: (row.queued_at, row.created_at))
+        readable = [row async for row in self.rows() if isinstance(row, OpenIngestion)]
+        return sorted(readable, key=lambda row: (row.queued_at, row.created_at))
 
 
 class _BacklogRow(Row):

@@ -1,4 +1,4 @@
-"""The conditional write, for every row that several processes change: the gate's and the ingestions'.
+"""The conditional write, for every row that several processes change: the gate's row and the ingestion rows.
 
 A change is a function of the row's present value. It is written under the ETag of that value. After a conflict or a
 lost answer the row is read back: either the write is recognised as our own, or the change is computed again.
@@ -35,7 +35,8 @@ async def write_change(
     """Apply a change until it is certain that it was written; None if `change` returns None for the present value.
 
     `known` saves the first read. `is_own(present, written)` says whether the version that was read back contains what
-    this call has written. Raises `StorageUnavailable` if storage fails a write and its reading back.
+    this call has written. Raises `StorageUnavailable` if a write fails and the row cannot be read back, or
+    after `ATTEMPTS` writes.
     """
     version = known or await read()
     failure: StorageError | None = None

@@ -27,10 +27,10 @@ class Closing:
         self._send_event = send_event
 
     async def close(self, ingestion: Ingestion, *, backlog_key: str | None = None) -> None:
-        """Send the event, write the history row, remove the backlog row: each only after the one before.
+        """Send the event, then write the history row, then remove the backlog row.
 
-        `backlog_key` is the key under which the backlog row was found. Raises `StorageUnavailable`; the backlog row is
-        still there then, and upkeep tries again.
+        `backlog_key` is the key under which the backlog row was found. If `StorageUnavailable` is raised, the backlog
+        row is still there, and upkeep tries again.
         """
         if self._send_event and not await self._history.contains(ingestion):
             await self._send_event(json.dumps(ended_event(ingestion)))

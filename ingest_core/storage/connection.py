@@ -1,6 +1,6 @@
 """Which storage account the app settings name: `AzureWebJobsStorage`, read as the Functions host reads it.
 
-Either the setting itself holds a connection string, or settings that begin with its name and two underscores say where
+Either the setting itself is a connection string, or settings that begin with its name and two underscores say where
 the account is and as whom to ask for tokens (https://learn.microsoft.com/azure/azure-functions/functions-reference,
 "Connecting to host storage with an identity"). The case of the names does not matter. A connection string wins.
 """
@@ -23,7 +23,7 @@ class Connection:
     table_url: str
     queue_url: str
     credential: SharedKey | Sas | Identity
-    #: The environment variables that name proxies. Their values may hold a password.
+    #: The environment variables that name proxies. Their values may contain a password.
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

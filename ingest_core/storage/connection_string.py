@@ -66,7 +66,7 @@ def parse_connection_string(text: str) -> ConnectionString:
 
 
 def _development_storage(parts: Mapping[str, str]) -> ConnectionString:
-    """The emulator, on this machine or on the one that `DevelopmentStorageProxyUri` names."""
+    """The emulator on this machine, or on the machine that `DevelopmentStorageProxyUri` names."""
     if parts["usedevelopmentstorage"].lower() != "true":
         raise ValueError("UseDevelopmentStorage must be true, or left out")
     address = parts.get("developmentstorageproxyuri") or "http://127.0.0.1"
@@ -82,10 +82,10 @@ def _development_storage(parts: Mapping[str, str]) -> ConnectionString:
 
 
 def _address(parts: Mapping[str, str], service: str) -> str:
-    if given := parts.get(f"{service}endpoint"):
-        if problem := problem_with(given, service):
+    if address := parts.get(f"{service}endpoint"):
+        if problem := problem_with(address, service):
             raise ValueError(f"{service.capitalize()}Endpoint {problem}")
-        return given.rstrip("/")
+        return address.rstrip("/")
     if not parts.get("accountname"):
         raise ValueError(f"has no {service.capitalize()}Endpoint and no AccountName")
     protocol = parts.get("defaultendpointsprotocol") or "https"
@@ -117,7 +117,7 @@ def _account(parts: Mapping[str, str]) -> str:
 
 
 def _checked(key: str) -> str:
-    """The key, if it can be one: the clients find out at their first call only, and blame storage."""
+    """Return the key if it is Base64. Otherwise the clients would fail at their first call, and blame storage."""
     try:
         b64decode(key, validate=True)
     except ValueError:

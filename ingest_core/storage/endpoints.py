@@ -1,4 +1,4 @@
-"""The addresses of a storage account's services: how they are built, and what is wrong with one that was given."""
+"""Builds and checks the addresses of a storage account's services."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -14,9 +14,9 @@ def endpoint(account: str, service: str, *, protocol: str = "https", suffix: str
 
 
 def problem_with(address: str, service: str) -> str | None:
-    """Say what is wrong with the address of a service, as the end of a sentence, or None if nothing is.
+    """Say what is wrong with the address of a service, as the end of a sentence, or None if it is right.
 
-    The address may hold a secret (a user name, a SAS), so the sentence quotes nothing of it.
+    The address may contain a secret (a user name, a SAS), so the sentence quotes nothing of it.
     """
     try:
         parts = urlsplit(address)
@@ -27,10 +27,10 @@ def problem_with(address: str, service: str) -> str | None:
         return f"must be a URL like https://ACCOUNT.{service}.core.windows.net"
     if parts.username is not None or parts.query or parts.fragment:
         return "must be a URL without a user name, a query (such as a SAS) or a fragment"
-    named = _service_of(parts)
-    if named not in (None, service):
-        return f"must be the URL of the {service} service, not of the {named} service"
-    if named and parts.path.strip("/"):
+    named_service = _service_of(parts)
+    if named_service not in (None, service):
+        return f"must be the URL of the {service} service, not of the {named_service} service"
+    if named_service and parts.path.strip("/"):
         return "must be a URL without a path"
     return None
 

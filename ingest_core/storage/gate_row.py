@@ -1,7 +1,7 @@
 """The gate's row in the table `dispatch`: how the gate and the pauses of the lanes become properties, and back.
 
-The gate's properties are written under the row's ETag, by processes that dispatch. Those of the pauses are merged
-without a condition, by whoever pauses a lane, so that neither write ever overwrites the other.
+The gate's properties are written under the row's ETag, by processes that dispatch. The properties of the pauses are
+merged without a condition, by whoever pauses a lane. So neither write overwrites the other.
 """
 
 import json
@@ -27,7 +27,7 @@ from ingest_core.storage.row_models import (
 
 PARTITION_KEY = "gate"
 ROW_KEY = "gate-2"
-"""Not the key of the first format, whose row means something else."""
+"""The first format used another key, and its row has another meaning."""
 
 EVERYTHING = "ALL"
 """The fourth switch: it stops every lane, and leaves the lanes' own pauses alone."""
@@ -37,7 +37,7 @@ SWITCHES = (EVERYTHING, *Priority)
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """A person has paused a lane. `until` is that person's wall-clock time, judged by the host's."""
+    """A person has paused a lane. `until` is compared with the wall clock of each host."""
 
     since: datetime
     reason: str = ""
@@ -49,7 +49,7 @@ class GateRow:
     """One version of the gate; ages are seconds of gate time.
 
     `age` is a lower bound of the time since the gate was made, `due` the age from which anybody may take it. The
-    properties after these are for people, and nothing is decided by them.
+    properties after these are for people, and no decision uses them.
     """
 
     slot: int
@@ -88,7 +88,7 @@ class GateTable:
         self._table = table
 
     async def read(self) -> StoredGate:
-        """Raises `NotFound`, and `UnreadableRow` for a row that has to be made anew."""
+        """Read the row. Raises `NotFound`, and `UnreadableRow` if the row has to be made anew."""
         stored = await self._table.get(PARTITION_KEY, ROW_KEY)
         row = checked(_GateProperties, stored.entity)
         gate = GateRow(**row.model_dump())
@@ -105,11 +105,11 @@ class GateTable:
         await self._table.replace({**_encode(gate), **kept}, etag=stored.etag)
 
     async def write(self, gate: GateRow, etag: str) -> str:
-        """Write a version over the one with this ETag; return its own. Raises `Changed`, `NotFound`."""
+        """Replace the version with this ETag, and return the new ETag. Raises `Changed`, `NotFound`."""
         return await self._table.merge(_encode(gate), etag=etag)
 
     async def set_pause(self, switch: str, pause: Pause | None, *, gate: GateRow) -> None:
-        """Pause or resume a lane; `gate` is what a missing row is made of."""
+        """Pause or resume a lane. If the row is missing, it is made with `gate`."""
         text = _encode_pause(pause) if pause else ""
         properties = {"PartitionKey": PARTITION_KEY, "RowKey": ROW_KEY, _property(switch): text}
         try:
@@ -124,7 +124,7 @@ class GateTable:
 class _GateProperties(Row):
     slot: Count
     token: Annotated[str, Field(min_length=1)]
-    age: Annotated[float, Field(ge=0, le=10 * MAX_AGE_SECONDS)]  # a mark that is ahead raises it, never so far
+    age: Annotated[float, Field(ge=0, le=10 * MAX_AGE_SECONDS)]  # greater than any mark's age, which may raise it
     due: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     started_at: str = ""
     throttled_reason: str = ""
@@ -173,7 +173,7 @@ def _encode_pause(pause: Pause) -> str:
 
 
 def _pauses(stored: Stored) -> dict[str, Pause]:
-    """The pauses that can be read; a garbled one counts as none."""
+    """The pauses that can be read. A pause that cannot be read does not count."""
     pauses = {}
     for switch in SWITCHES:
         text = stored.entity.get(_property(switch), "")

@@ -54,7 +54,7 @@ class History:
         self._table = table
 
     async def put(self, ingestion: Ingestion) -> None:
-        """Write the row of an ended ingestion, again if it is there already."""
+        """Write the row of an ended ingestion. An existing row is overwritten."""
         await self._table.replace(encode_closed(ingestion))
 
     async def contains(self, ingestion: Ingestion) -> bool:
@@ -68,16 +68,17 @@ class History:
         return True
 
     async def delete(self, closed: ClosedIngestion) -> None:
-        """Remove a row; one that is gone is no error."""
+        """Remove a row. A missing row is no error."""
         try:
             await self._table.delete(closed.partition_key, closed.row_key)
         except NotFound:
             return
 
     async def rows(self, *, after: str = "", page_size: int = 1000) -> AsyncIterator[ClosedIngestion | str]:
-        """The closed ingestions, newest first, from behind the row key `after` on.
+        """The closed ingestions, newest first, after the row key `after`.
 
-        A row that cannot be read is its key. One with a foreign key is left out: nothing could go on behind it.
+        For a row that cannot be read, its key is yielded. A row with a foreign key is left out, because no page could
+        continue after it.
         """
         async for stored in self._stored(after, page_size):
             if ingestion_id_in(str(stored.entity["RowKey"])):
@@ -86,7 +87,7 @@ class History:
     def created_before(self, moment: datetime, *, after: str = "") -> AsyncIterator[ClosedIngestion | str]:
         """The closed ingestions that were created before a moment, newest first, in small pages.
 
-        `after` goes on behind a row key.
+        With `after`, only those after this row key.
         """
         return self.rows(after=max(after, inverted(moment)), page_size=100)
 
@@ -157,7 +158,7 @@ def _decoded(stored: Stored) -> ClosedIngestion | str:
         row = checked(_HistoryRow, stored.entity)
     except UnreadableRow:
         return str(stored.entity["RowKey"])
-    if row.RowKey != f"{inverted(row.created_at)}-{row.ingestion_id}":  # of another ingestion, or another moment
+    if row.RowKey != f"{inverted(row.created_at)}-{row.ingestion_id}":  # the key of another ingestion
         return row.RowKey
     fields = row.model_dump(exclude={"PartitionKey", "RowKey"})
     return ClosedIngestion(**fields, partition_key=row.PartitionKey, row_key=row.RowKey)

@@ -16,10 +16,10 @@ PARTS = (_ACCOUNT, *_URI.values(), _CREDENTIAL, _CLIENT, _RESOURCE)
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """As whom to ask Microsoft Entra ID for tokens.
+    """The identity for which Microsoft Entra ID is asked for tokens.
 
     `managed` means a managed identity and nothing else; otherwise whatever `DefaultAzureCredential` finds. At most one
-    of the two IDs is given; it names a user-assigned identity.
+    of the two IDs is set; it names a user-assigned identity.
     """
 
     managed: bool
@@ -33,12 +33,12 @@ def problems_with(parts: Mapping[str, str]) -> list[str]:
 
 
 def url_of(parts: Mapping[str, str], service: str) -> str:
-    """Return the address of a service. The settings have no problems."""
+    """Return the address of a service. Call it only if the settings have no problems."""
     return parts.get(_URI[service], "").rstrip("/") or endpoint(parts[_ACCOUNT], service)
 
 
 def identity_of(parts: Mapping[str, str]) -> Identity:
-    """Return the identity. The settings have no problems."""
+    """Return the identity. Call it only if the settings have no problems."""
     return Identity(
         managed=_CREDENTIAL in parts, client_id=parts.get(_CLIENT, ""), resource_id=parts.get(_RESOURCE, "")
     )

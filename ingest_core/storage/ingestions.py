@@ -1,6 +1,6 @@
-"""The table `ingestions` as the service sees it: one point read or one write for every question.
+"""The table `ingestions` as the service sees it. Most methods cost one point read or one write.
 
-The IDs stay in storage's form until somebody needs them; a tick reads only the chunk that holds its batch.
+The IDs are decoded only where they are needed; a tick reads only the chunk that contains its batch.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from ingest_core.storage import rows
 from ingest_core.storage.changes import Version, write_change
 
 REMEMBERED_VERSIONS = 256
-"""Latest known versions of ingestion rows: with them a change most often needs no read."""
+"""The number of ingestion rows whose latest version is kept, so that a change most often needs no read."""
 
 Change = Callable[[Ingestion], Ingestion | None]
 
@@ -52,7 +52,7 @@ class Ingestions:
         self._chunk = 0  # where the last batch's IDs were: the next batch's are most often there too
 
     async def insert(self, ingestion: Ingestion, ids: Sequence[int]) -> None:
-        """Raises `AlreadyExists`."""
+        """Write the row of a new ingestion. Raises `AlreadyExists`."""
         await self._table.insert({**rows.encode_ingestion(ingestion), **rows.encode_ids(ids, ingestion.batch_size)})
 
     async def read(self, ingestion_id: UUID) -> Version[Ingestion]:
@@ -112,7 +112,7 @@ class Ingestions:
     async def end_batch(self, ingestion_id: UUID, change: Change, record: BatchRecord) -> Version[Ingestion] | None:
         """Write the batch's record and change the ingestion: both or neither. None if `change` returns None.
 
-        The record's token says whose end was written, also after others have changed the ingestion since. Raises
+        The record's token shows whether this call has written it, even if others changed the ingestion since. Raises
         `NotFound`.
         """
 
@@ -126,21 +126,22 @@ class Ingestions:
         return await self._change(ingestion_id, change, write, recognise, None)
 
     async def records(self, ingestion_id: UUID, first: int, limit: int) -> list[BatchRecord]:
-        """The records of the batches from `first` on that have ended, of at most `limit`, without their results."""
-        found = self._batch_rows(ingestion_id, first, limit, rows.RECORD)
-        return [rows.decode_record(entity) async for entity in found]
+        """The records, without results, of those of the `limit` batches from `first` on that have ended."""
+        entities = self._batch_rows(ingestion_id, first, limit, rows.RECORD)
+        return [rows.decode_record(entity) async for entity in entities]
 
     async def results(self, ingestion_id: UUID, first: int, limit: int, *, enough_bytes: int) -> list[BatchRecord]:
-        """The same with results, up to the record that makes them `enough_bytes`.
+        """The same records with results, up to the record with which the results reach `enough_bytes`.
 
-        The sizes are read first: a thousand rows of results are too much to hold, and to fetch in one call.
+        The sizes are read first, because a thousand rows of results are too much for memory and for one call.
         """
         sizes = self._batch_rows(ingestion_id, first, limit, (rows.RESULT_SIZE, "PartitionKey", "RowKey"))
-        found = [(rows.batch_index(entity), rows.result_size(entity)) async for entity in sizes]
-        if not found:
+        ended = [(rows.batch_index(entity), rows.result_size(entity)) async for entity in sizes]
+        if not ended:
             return []
-        totals = list(accumulate(size for _, size in found))
-        last = found[min(bisect_left(totals, enough_bytes), len(found) - 1)][0]
+        totals = list(accumulate(size for _, size in ended))
+        place_of_last = min(bisect_left(totals, enough_bytes), len(ended) - 1)
+        last = ended[place_of_last][0]
         return [
             rows.decode_record(entity) async for entity in self._batch_rows(ingestion_id, first, last - first + 1, ())
         ]
@@ -157,10 +158,10 @@ class Ingestions:
                 yield ingestion
 
     async def delete_batches(self, ingestion_id: UUID) -> bool:
-        """Delete up to a hundred batch rows; whether there may be more."""
-        found = self._batch_rows(ingestion_id, 0, 10**8 - 1, ("RowKey",), page_size=100)
+        """Delete up to a hundred batch rows. Returns whether there may be more."""
+        entities = self._batch_rows(ingestion_id, 0, 10**8 - 1, ("RowKey",), page_size=100)
         keys = []
-        async for entity in found:
+        async for entity in entities:
             keys.append(str(entity["RowKey"]))
             if len(keys) == 100:
                 break

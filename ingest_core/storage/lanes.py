@@ -37,7 +37,7 @@ class Lanes:
         await self._queues[lane].put(text)
 
     async def peek(self, lane: Priority) -> Sequence[Message]:
-        """The front messages of one lane as they lie in the queue, at most 32."""
+        """The front messages of one lane in the order of the queue, at most 32."""
         return await self._queues[lane].peek()
 
     async def remove(self, lane: Priority, message: Message) -> bool:
@@ -58,7 +58,7 @@ class Lanes:
         await self._queues[lane].put_poison(text)
 
     async def poisoned(self) -> dict[Priority, int]:
-        """About how many messages the poison queue of each lane holds."""
+        """The approximate number of messages in the poison queue of each lane."""
         return {lane: await queue.poisoned() for lane, queue in self._queues.items()}
 
 
@@ -66,7 +66,7 @@ def oldest_first(messages: Sequence[Message]) -> list[Message]:
     """Peeked messages in the order in which they are served.
 
     The queue service's clock has whole seconds, so ties keep their position. Azurite's queues are in this order
-    already. Azure's promise no order; the sort restores it among the peeked messages.
+    already. Azure promises no order; the sort restores it among the peeked messages.
     """
     return sorted(messages, key=lambda message: message.inserted_on)
 

@@ -1,7 +1,7 @@
 """Storage in memory, with the semantics of Azure Storage that the service relies on; it ends with the process.
 
-Every call awaits its client's `before` hook, takes effect at once and whole, then awaits `after`: between two effects a
-test may let time pass, a process die, a call fail or an answer get lost.
+Every call awaits its client's `before` hook, takes effect at once and whole, then awaits `after`. So between two
+effects, a test can let time pass, stop a process, make a call fail, or lose an answer.
 """
 
 from base64 import b64decode, b64encode
@@ -29,13 +29,13 @@ async def no_hook(call: str) -> None:
 class _Waiting:
     message: Message
     visible_at: datetime
-    turn: int
+    order: int
     pop_receipt: str = ""
 
 
 @dataclass(kw_only=True)
 class Account:
-    """What a storage account holds. `now` is the storage service's own clock."""
+    """The contents of a storage account. `now` is the storage service's own clock."""
 
     now: Callable[[], datetime]
     tables: dict[str, dict[Key, Stored]] = field(default_factory=dict)
@@ -83,9 +83,9 @@ class MemoryTable(_Client):
 
     async def get(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Stored:
         await self.before("table.get")
-        found = self._find((partition_key, row_key))
+        stored = self._find((partition_key, row_key))
         await self.after("table.get")
-        return _selected(found, select)
+        return _selected(stored, select)
 
     async def merge(self, entity: Entity, *, etag: str | None) -> str:
         await self.before("table.merge")
@@ -155,16 +155,16 @@ class MemoryTable(_Client):
         return self.account.table(self.name)
 
     def _find(self, key: Key, etag: str | None = None) -> Stored:
-        found = self._rows.get(key)
-        if found is None:
+        stored = self._rows.get(key)
+        if stored is None:
             raise NotFound(f"{self.name} has no {key}")
-        if etag not in (None, found.etag):
+        if etag not in (None, stored.etag):
             raise Changed(f"{self.name} {key} was written since it was read")
-        return found
+        return stored
 
     def _merge(self, entity: Entity, etag: str | None) -> str:
-        found = self._find(_key(entity), etag)
-        return self._store({**found.entity, **entity})
+        stored = self._find(_key(entity), etag)
+        return self._store({**stored.entity, **entity})
 
     def _store(self, entity: Entity) -> str:
         etag = f"v{next(self.account.serial)}"
@@ -183,9 +183,9 @@ class MemoryQueue(_Client):
 
     async def peek(self) -> Sequence[Message]:
         await self.before("queue.peek")
-        found = [waiting.message for waiting in self._visible()[:PEEKED]]
+        messages = [waiting.message for waiting in self._visible()[:PEEKED]]
         await self.after("queue.peek")
-        return found
+        return messages
 
     async def receive(self) -> Received | None:
         await self.before("queue.receive")
@@ -204,12 +204,12 @@ class MemoryQueue(_Client):
 
     async def delete(self, message: Received) -> None:
         await self.before("queue.delete")
-        self._waiting.remove(self._held(message))
+        self._waiting.remove(self._received(message))
         await self.after("queue.delete")
 
     async def release(self, message: Received) -> None:
         await self.before("queue.release")
-        self._move(self._held(message), self.account.now())
+        self._move(self._received(message), self.account.now())
         await self.after("queue.release")
 
     async def count(self) -> int:
@@ -244,14 +244,14 @@ class MemoryQueue(_Client):
     def _visible(self) -> list[_Waiting]:
         now = self.account.now()
         visible = (waiting for waiting in self._waiting if waiting.visible_at <= now)
-        return sorted(visible, key=lambda waiting: (waiting.visible_at, waiting.turn))
+        return sorted(visible, key=lambda waiting: (waiting.visible_at, waiting.order))
 
     def _move(self, waiting: _Waiting, visible_at: datetime) -> None:
         waiting.visible_at = visible_at
-        waiting.turn = next(self.account.serial)
-        waiting.pop_receipt = f"r{waiting.turn}"
+        waiting.order = next(self.account.serial)
+        waiting.pop_receipt = f"r{waiting.order}"
 
-    def _held(self, message: Received) -> _Waiting:
+    def _received(self, message: Received) -> _Waiting:
         for waiting in self._waiting:
             if waiting.pop_receipt == message.pop_receipt:
                 return waiting

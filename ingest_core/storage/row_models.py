@@ -1,4 +1,4 @@
-"""What a stored row must look like to be read. Properties that were added later have defaults; nothing else has."""
+"""What a stored row must look like to be read. Only properties that were added later have defaults."""
 
 import json
 from datetime import datetime
@@ -40,7 +40,7 @@ def _orderable(value: datetime) -> datetime:
 
 
 MAX_COUNT = 2**30
-"""A number up to this one can still be raised: storage holds integers of 32 bits."""
+"""A count up to this can still be increased, because storage has integers of 32 bits."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
@@ -48,7 +48,7 @@ MAX_AGE_SECONDS = 1e9
 """Thirty years. With much greater numbers, adding the seconds that have passed would change nothing."""
 
 MAX_CLOSED_SECONDS = 100_000.0
-"""No lease, back-off or throttle is as long, whatever the settings are."""
+"""Every lease, back-off and throttle is shorter, whatever the settings are."""
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 CreationMoment = Annotated[Moment, AfterValidator(_orderable)]
@@ -60,13 +60,13 @@ FlightList: TypeAdapter[list[Flight]] = TypeAdapter(list[Flight])
 
 
 class Row(BaseModel):
-    """A stored row: strict, and deaf to properties that it does not know."""
+    """A stored row. Types are strict, and properties that it does not know are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class IngestionRow(Row):
-    """An ingestion row of either format. The last six properties are those of the first format alone."""
+    """An ingestion row of either format. Only the first format has the last five properties."""
 
     PartitionKey: Identifier
     format: Literal[1, 2]
@@ -122,13 +122,13 @@ def checked(model: type[AnyRow], entity: Entity) -> AnyRow:
 
 
 def name_of(entity: Entity) -> str:
-    """What an error calls a row; an ingestion row has its PartitionKey as RowKey."""
+    """The name of a row in errors. An ingestion row has its PartitionKey as RowKey."""
     partition_key = str(entity.get("PartitionKey"))
     return f"row {partition_key}/{entity.get('RowKey', partition_key)!s}"
 
 
 def _upgraded(entity: dict[str, Any]) -> dict[str, Any]:
-    """In the first format batches ran one after another: those before the cursor have ended, its own was started."""
+    """Add `started_batches` to a row of the first format, in which batches ran one after another."""
     if entity.get("format") != 1:
         return entity
     finished = entity.get("finished_batches", 0)

@@ -1,8 +1,8 @@
 """The layout of the table `ingestions`: how ingestions and batch records become entities, and back.
 
 PartitionKey is the ingestion's ID. The ingestion row has it as RowKey too; batch rows have `batch-00000017`. Properties
-never vanish in a merge, so "none" is an empty text. Whatever is read is checked here and nowhere else: an entity that
-cannot be decoded raises `UnreadableRow`.
+never vanish in a merge, so "none" is an empty text. Every row of this table that is read is checked here: an entity
+that cannot be decoded raises `UnreadableRow`.
 """
 
 import json
@@ -28,7 +28,7 @@ from ingest_core.storage.row_models import (
 )
 
 FORMAT = 2
-"""Written into every row and message. Rows of format 1 are read, and carried over by the next write."""
+"""The format of every new row and message. Rows of format 1 are read; the next write changes them to this format."""
 
 PROPERTY_BYTES = 65_536
 """The most that a binary property holds (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model)."""
@@ -95,7 +95,7 @@ def chunk_of(ingestion: Ingestion, index: int) -> int:
 
 
 def encode_ingestion(ingestion: Ingestion) -> Entity:
-    """The whole ingestion row but for its IDs."""
+    """The whole ingestion row without its IDs."""
     return {
         **encode_state(ingestion),
         "created_at": ingestion.created_at.isoformat(),
@@ -228,7 +228,7 @@ def _first_format_flights(row: IngestionRow) -> tuple[Flight, ...]:
 
 
 def _check(ingestion: Ingestion) -> None:
-    """What no property says by itself: the numbers fit together. Raises `UnreadableRow`."""
+    """Check that the properties fit together. Raises `UnreadableRow`."""
     indices = [flight.index for flight in ingestion.in_flight]
     started = [*indices, *ingestion.cancelled_batches]
     if ingestion.started_batches > ingestion.batch_count:
@@ -266,7 +266,7 @@ def _has_sound_bitmap(ingestion: Ingestion) -> bool:
 
 
 def _encode_item(item: Item) -> str:
-    """`7 {"a":1}`, `7 !"the API answered 404"` (final) or `7 ?"the API answered 500"`: data takes no escaping."""
+    """`7 {"a":1}`, `7 !"the API answered 404"` (final) or `7 ?"the API answered 500"`: data needs no escaping."""
     if not item.error:
         return f"{item.item_id} {item.data}"
     return f"{item.item_id} {'!' if item.is_final else '?'}{json.dumps(item.error)}"
@@ -281,7 +281,7 @@ def _decode_item(line: str, *, error_is_final: bool) -> Item:
 
 
 def _checked_json(text: str) -> str:
-    """The same text. Raises `ValueError` if it is not JSON; how deeply it is nested is not judged."""
+    """Return the text. Raises `ValueError` if it is not JSON. Any depth of nesting is accepted."""
     with suppress(RecursionError):
         json.loads(text, parse_constant=_refuse_constant)
     return text

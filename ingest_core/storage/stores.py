@@ -14,7 +14,7 @@ from ingest_core.storage.lanes import Lanes
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """What one process reads and writes. Each process has its own, as changes of one ingestion take turns there."""
+    """What one process reads and writes. All its parts share it, so that changes of one ingestion do not conflict."""
 
     ingestions: Ingestions
     lanes: Lanes

@@ -17,15 +17,15 @@ TOKEN_SECONDS = 3.0
 """A storage call waits for a token for this long, which leaves time to say why it failed."""
 
 FAILURE_SECONDS = 1.0
-"""A failure holds for all calls that wait: the clients ask one after another, and would ask each anew."""
+"""A failure counts for this long for all calls that wait. They ask one after another, and each would ask anew."""
 
 
 class Tokens(AsyncTokenCredential):
     """Asks for tokens as one identity: once for all calls that wait, and to the end even if they give up.
 
-    Some ways to a token take longer than a storage call may, such as asking the Azure CLI; a later call then finds
-    it. Raises `NoToken` where there is none, so that an answer of the identity's own service is not taken
-    for one of storage's.
+    Some tokens take longer than a storage call may, for example those of the Azure CLI. A later call then finds the
+    token. Raises `NoToken` if there is none, so that an error of the identity's service does not look like one of
+    storage.
     """
 
     def __init__(self, identity: Identity, *, transport: Connect) -> None:
@@ -48,7 +48,7 @@ class Tokens(AsyncTokenCredential):
         raise NoToken(f"no token for storage could be had: {reason}; {self._advice}")
 
     def _ask(self, scopes: Sequence[str]) -> "asyncio.Task[AccessToken]":
-        """The present question: one that is open, or has failed just now, or a new one."""
+        """Return the request for a token that is open or has just failed, or else a new request."""
         asking = self._asking
         if asking is None or (asking.done() and _now() >= self._failed_at + FAILURE_SECONDS):
             asking = self._asking = asyncio.create_task(self._credential.get_token(*scopes))
@@ -61,7 +61,7 @@ class Tokens(AsyncTokenCredential):
             self._failed_at = _now()
 
     async def close(self) -> None:
-        """Stop asking, and let go of connections."""
+        """Stop asking, and close connections."""
         if self._asking is not None:
             self._asking.cancel()
             with suppress(asyncio.CancelledError, Exception):
@@ -86,7 +86,7 @@ def _credential(identity: Identity, transport: Connect) -> AsyncTokenCredential:
         ManagedIdentityCredential,
     )
 
-    options: dict[str, Any] = {"transport": transport(), "retry_total": 1}  # whoever needs storage tries again anyway
+    options: dict[str, Any] = {"transport": transport(), "retry_total": 1}  # whatever needs storage tries again anyway
     if identity.resource_id:  # which only a managed identity has
         # The asynchronous credential sends these names as they are. App Service knows the first, virtual machines the
         # second; where neither is known, the token would be another identity's.

@@ -1,4 +1,4 @@
-"""The HTTP transport below the storage clients: each of their requests is sent once, by the right way."""
+"""The HTTP transport below the storage clients. It sends each request once, directly or through a proxy."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,8 +21,8 @@ _LOCALHOST_IN_FULL = re.compile(r"^(https?://localhost)\.(?=[:/]|$)", re.IGNOREC
 def named_in_full(url: str) -> str:
     """Write the host `localhost` as `localhost.`, for the table client.
 
-    It takes `localhost` with any port but 10002 for Cosmos DB, and would then send requests that Azurite does not know
-    and ask for tokens of another service. The transport writes the name as it was.
+    The client takes `localhost` with any port but 10002 for Cosmos DB. It would then send requests that Azurite does
+    not know, and ask for tokens of another service. The transport restores the name.
     """
     return _LOCALHOST.sub(r"\1.", url)
 
@@ -59,9 +59,9 @@ class _Transport(AioHttpTransport):  # type: ignore[misc] # the SDK resolves the
 
 
 async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a GET again when its connection breaks: it would on these two errors.
+    """Keep aiohttp from sending a GET again when its connection breaks, as it does after these two errors.
 
-    A second try of a receive would take the message behind. The SDK has retries of its own.
+    A receive that is sent twice would also take the next message. The SDK has retries of its own.
     """
     try:
         return await send(request)
