@@ -61,7 +61,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
-    connection_string: str = Field("", alias="AzureWebJobsStorage")
     interval: Seconds = Field(5, alias="INGEST_INTERVAL_SECONDS", ge=0.1, le=3600)
     batch_size: int = Field(3, alias="INGEST_BATCH_SIZE", ge=1, le=100)
     max_ids: int = Field(100_000, alias="INGEST_MAX_IDS", ge=1, le=200_000)

@@ -32,7 +32,7 @@ def service_in_memory() -> Parts:
     """The service over storage in memory."""
     account = Account(now=lambda: datetime.now(UTC))
     clock = SystemClock()
-    settings = Settings(connection_string="-", interval=4.2)
+    settings = Settings(interval=4.2)
     return assemble(settings, storage=MemoryStorage(account), source=SimulatedSource(clock=clock), clock=clock)
 
 

@@ -28,7 +28,6 @@ def test_everything_has_a_default() -> None:
     settings = read_settings({})
     assert (settings.interval, settings.lease_seconds, settings.batch_size) == (5, 25, 3)
     assert (settings.max_in_flight, settings.retention_days, settings.ended_queue) == (3, 30, "")
-    assert settings.connection_string == ""
     assert (settings.max_ids, settings.max_attempts) == (100_000, 5)
     assert (settings.source, settings.source_delay, settings.source_timeout) == ("simulated", 0.1, 10)
     assert schedule_of({}) == DEFAULT_SCHEDULE == "*/5 * * * * *"
@@ -227,4 +226,5 @@ def test_the_repositorys_settings_are_those_of_the_emulator() -> None:
     """No secret, nothing encrypted, and valid."""
     file = json.loads((Path(__file__).parents[2] / "local.settings.json").read_text())
     assert file["IsEncrypted"] is False
-    assert read_settings(file["Values"]).connection_string == "UseDevelopmentStorage=true"
+    assert file["Values"]["AzureWebJobsStorage"] == "UseDevelopmentStorage=true"
+    assert read_settings(file["Values"]) == read_settings({})
