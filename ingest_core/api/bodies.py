@@ -1,6 +1,7 @@
-"""What `POST /ingest` accepts: the bytes of a request become a validated one, or a `Problem` that says what to fix.
+"""What `POST /ingest` accepts: the bytes of a request become an `IngestRequest`, or a `Problem` that says what to fix.
 
-Strict, as a wrong ID costs a call of the external API: no number is rounded, no text is converted, no key is ignored.
+It is strict, because a wrong ID costs a call of the external API: no number is rounded, no text is converted, and no
+key is ignored.
 """
 
 import re
@@ -26,7 +27,7 @@ from ingest_core.models import IngestRequest, Priority
 
 MAX_ID = 1_000_000_007
 IDS_CHECKED_TOGETHER = 1000
-"""Wrong IDs are collected in slices of this size, so that 100 000 of them do not hold the event loop."""
+"""Wrong IDs are collected in slices of this size, so that 100 000 wrong IDs do not block the event loop."""
 
 
 def _readable_label(text: str) -> str:
@@ -52,7 +53,7 @@ class IngestBody(BaseModel):
         Field(
             min_length=1,
             description="Kept in this order; duplicates are fetched as often as they stand here.",
-            json_schema_extra={"maxItems": 100_000},  # `max_ids` is checked in place of it, so that it can be set
+            json_schema_extra={"maxItems": 100_000},  # for the document alone, because `max_ids` is a setting
         ),
         FailFast(),
     ]
@@ -61,7 +62,7 @@ class IngestBody(BaseModel):
 
 
 class Body(BaseModel):
-    """The fields of a body, the IDs unchecked: they are validated in slices."""
+    """The fields of a body. The IDs are not checked, because they are validated in slices."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -94,26 +95,26 @@ def parse_request(body: bytes, *, max_ids: int) -> IngestRequest:
 def _parse_faultless(body: bytes) -> IngestRequest | None:
     """Parse and check in one go, in two thirds of the time; None when there is, or may be, anything to fix.
 
-    A request's two keys and its priority have six quotation marks, a label has four more. More may be a duplicate key,
-    which goes unnoticed here.
+    A request's two keys and its priority have six quotation marks, a label has four more. Any
+    other number may come from a duplicate key, which this parser does not notice.
     """
     quotation_marks = body.count(b'"')
     if quotation_marks not in (6, 10):
         return None
     try:
-        found = IngestBody.model_validate_json(body)
+        parsed = IngestBody.model_validate_json(body)
     except ValidationError:
         return None
-    if quotation_marks != (10 if found.label else 6):
+    if quotation_marks != (10 if parsed.label else 6):
         return None
-    return IngestRequest(ids=found.ids, priority=found.priority, label=found.label)
+    return IngestRequest(ids=parsed.ids, priority=parsed.priority, label=parsed.label)
 
 
 def _field_errors(fields: dict[str, Any], *, max_ids: int) -> list[dict[str, str]]:
     errors: list[dict[str, str]] = []
     known = {name: fields[name] for name in Body.model_fields if name in fields}
     try:
-        # A few of the unknown fields are enough: pydantic notes every error before any is looked at.
+        # Pydantic collects all errors before it returns, so it gets only a few of the unknown fields.
         Body.model_validate(dict(islice(fields.items(), MAX_ERRORS)) | known)
     except ValidationError as error:
         errors = [_readable(entry, ()) for entry in error.errors(include_url=False)[:MAX_ERRORS]]
@@ -160,15 +161,15 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
-def idempotency_key(given: str | None) -> str | None:
-    """The key; a string in quotation marks (RFC 9651, section 3.3.3) is the key between them.
+def idempotency_key(header: str | None) -> str | None:
+    """The key of a header; a string in quotation marks (RFC 9651, section 3.3.3) is the key between them.
 
     Raises `Problem` 400 when it is not 1 to 255 printable ASCII characters.
     """
-    if given is None:
+    if header is None:
         return None
-    quoted = _QUOTED.fullmatch(given)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
+    quoted = _QUOTED.fullmatch(header)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header
     if _KEY.fullmatch(key):
         return key
     raise Problem(INVALID_KEY, "Send 1 to 255 printable ASCII characters in Idempotency-Key.")

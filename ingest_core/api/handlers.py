@@ -6,21 +6,18 @@ from urllib.parse import urlencode
 from ingest_core.api import bodies, queries, steering, views
 from ingest_core.api.json_body import body_of
 from ingest_core.api.lanes_view import lanes_text
-from ingest_core.api.messages import JSON, NDJSON, PROBLEM, Answer, Request
+from ingest_core.api.messages import Answer, Request
 from ingest_core.api.metrics import metrics
 from ingest_core.api.negotiation import entity_tag, has_already
-from ingest_core.api.problems import NOT_DISPATCHING, STORAGE_UNAVAILABLE, UNKNOWN_LANE, Problem, problem_answer
+from ingest_core.api.problems import NOT_DISPATCHING, STORAGE_UNAVAILABLE, UNKNOWN_LANE, Problem
 from ingest_core.api.results import results
-from ingest_core.api.routing import Context, Handler, path_id, resource, respond, wrong_settings_answer
+from ingest_core.api.routing import Context, Handler, path_id, resource, respond
 from ingest_core.models import Ingestion
 from ingest_core.service.overview import Overview
 from ingest_core.service.service import Summary
 from ingest_core.storage.gate_row import SWITCHES
 
 __all__ = [
-    "JSON",
-    "NDJSON",
-    "PROBLEM",
     "Answer",
     "Context",
     "Handler",
@@ -35,19 +32,17 @@ __all__ = [
     "lanes",
     "metrics",
     "pause",
-    "problem_answer",
     "respond",
     "results",
     "retry",
     "status",
-    "wrong_settings_answer",
 ]
 
 DEFAULT_BATCHES, MAX_BATCHES = 100, 1000
 DEFAULT_LISTED, MAX_LISTED = 20, 100
 MAX_CURSOR = 10**6
 
-NOT_STORED = {"Cache-Control": "no-cache"}
+NO_CACHE = {"Cache-Control": "no-cache"}
 """A cache must ask before it gives an answer again: states change at any time."""
 
 
@@ -60,7 +55,7 @@ async def _ingest(context: Context, request: Request) -> Answer:
 
 
 async def _status(context: Context, request: Request) -> Answer:
-    """The row's own ETag stands for the text, so a caller who has it costs a small read."""
+    """The ETag is made of the row's own ETag, so a caller who has the answer already costs only a small read."""
     queries.parameters(request)
     ingestion_id = path_id(request)
     if "if-none-match" in request.headers:
@@ -78,12 +73,12 @@ async def _batches(context: Context, request: Request) -> Answer:
     ingestion_id = path_id(request)
     cursor = queries.number(values, "cursor", default=0, least=0, most=MAX_CURSOR)
     limit = queries.number(values, "limit", default=DEFAULT_BATCHES, least=1, most=MAX_BATCHES)
-    found = await context.service.batches(ingestion_id, cursor=cursor, limit=limit)
+    page = await context.service.batches(ingestion_id, cursor=cursor, limit=limit)
     headers = {}
-    if found.end < found.ingestion.batch_count:
-        query = urlencode({"cursor": found.end, "limit": limit})
+    if page.end < page.ingestion.batch_count:
+        query = urlencode({"cursor": page.end, "limit": limit})
         headers["Link"] = f'</status/{ingestion_id}/batches?{query}>; rel="next"'
-    return Answer(status=200, body=views.batches_text(found), headers=headers)
+    return Answer(status=200, body=views.batches_text(page), headers=headers)
 
 
 async def _read_ingestion(context: Context, request: Request) -> Answer:
@@ -119,12 +114,12 @@ async def _list(context: Context, request: Request) -> Answer:
     page = await context.service.list(chosen, limit=limit, after=queries.key_of_cursor(values, chosen))
     is_any_open = any(isinstance(listed, Ingestion) and not listed.has_ended for listed in page.found)
     forecasts = (await context.service.overview()).forecasts if is_any_open else {}
-    listed = [views.listed_fields(one, forecasts.get(one.ingestion_id)) for one in page.found]
+    fields = [views.listed_fields(listed, forecasts.get(listed.ingestion_id)) for listed in page.found]
     cursor = queries.cursor_text(chosen, page.next_after) if page.next_after else None
-    headers = dict(NOT_STORED)
+    headers = dict(NO_CACHE)
     if cursor:
         headers["Link"] = f'</ingestions?{urlencode({**values, "cursor": cursor}, safe=",")}>; rel="next"'
-    body = json.dumps({"ingestions": listed, "next_cursor": cursor}) + "\n"
+    body = json.dumps({"ingestions": fields, "next_cursor": cursor}) + "\n"
     return Answer(status=200, body=body, headers=headers)
 
 
@@ -136,8 +131,8 @@ async def _lanes(context: Context, request: Request) -> Answer:
 async def _pause(context: Context, request: Request) -> Answer:
     queries.parameters(request)
     switch = _switch(request)
-    asked = steering.parse_pause(body_of(request), now=context.clock.now())
-    return _lanes_answer(context, await context.service.pause(switch, reason=asked.reason, until=asked.until))
+    body = steering.parse_pause(body_of(request), now=context.clock.now())
+    return _lanes_answer(context, await context.service.pause(switch, reason=body.reason, until=body.until))
 
 
 async def _resume(context: Context, request: Request) -> Answer:
@@ -147,26 +142,26 @@ async def _resume(context: Context, request: Request) -> Answer:
 
 async def _health(context: Context, _: Request) -> Answer:
     """Open to everybody, so no text that a person or the API has written is in it."""
-    found = await context.health()
-    if found.denied_calls:
-        denied = "; ".join(found.denied_calls)
+    state = await context.health()
+    if state.denied_calls:
+        denied = "; ".join(state.denied_calls)
         raise Problem(
             STORAGE_UNAVAILABLE,
             f"Storage does not permit what the service needs: {denied}. Check the key or the SAS in"
             " AzureWebJobsStorage, or the roles of the identity.",
         )
-    if found.stalled_reason:
-        raise Problem(NOT_DISPATCHING, found.stalled_reason)
-    gate = found.gate
+    if state.stalled_reason:
+        raise Problem(NOT_DISPATCHING, state.stalled_reason)
+    gate = state.gate
     fields = {
         "status": "ok",
-        "waiting": found.waiting,
+        "waiting": state.waiting,
         "last_start_at": views.moment(gate.last_start_at),
         "throttled_until": views.moment(gate.throttle.until if gate.throttle else None),
         "down_since": gate.down_since or None,
         "paused_lanes": gate.paused_switches,
     }
-    return Answer(status=200, body=json.dumps(fields) + "\n", headers=NOT_STORED)
+    return Answer(status=200, body=json.dumps(fields) + "\n", headers=NO_CACHE)
 
 
 ingest = resource(POST=_ingest)
@@ -187,7 +182,7 @@ def _accepted(context: Context, fields: dict[str, str]) -> Answer:
 
 
 def _status_headers(context: Context, ingestion: Ingestion, row_etag: str) -> dict[str, str]:
-    headers = {**NOT_STORED, "ETag": entity_tag(row_etag)}
+    headers = {**NO_CACHE, "ETag": entity_tag(row_etag)}
     return headers if ingestion.has_ended else {**headers, "Retry-After": context.retry_after}
 
 
@@ -198,7 +193,7 @@ def _changed(context: Context, summary: Summary, *, status: int = 200) -> Answer
 
 def _summary_answer(context: Context, request: Request | None, summary: Summary, *, status: int = 200) -> Answer:
     body = views.summary_text(summary.ingestion, summary.forecast)
-    headers = {**NOT_STORED, "ETag": entity_tag(body)}
+    headers = {**NO_CACHE, "ETag": entity_tag(body)}
     if not summary.ingestion.has_ended:
         headers["Retry-After"] = context.next_change(summary)
     if request and has_already(request, headers["ETag"]):
@@ -207,7 +202,7 @@ def _summary_answer(context: Context, request: Request | None, summary: Summary,
 
 
 def _lanes_answer(context: Context, seen: Overview) -> Answer:
-    return Answer(status=200, body=lanes_text(seen, interval=context.interval), headers=NOT_STORED)
+    return Answer(status=200, body=lanes_text(seen, interval=context.interval), headers=NO_CACHE)
 
 
 def _switch(request: Request) -> str:

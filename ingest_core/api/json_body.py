@@ -26,13 +26,13 @@ def body_of(request: Request) -> bytes:
 def parse_json(body: bytes) -> tuple[Any, list[str]]:
     """The value, and the keys that its outermost object has more than once. Raises `Problem` 400.
 
-    A key that occurs twice further in stands in a value that is wrong anyway.
+    Inner objects are not checked for duplicate keys, because no field may have an object in it.
     """
     outermost: list[tuple[str, Any]] = []
 
     def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal outermost
-        outermost = pairs  # it comes last
+        outermost = pairs  # the outermost object is read last
         return dict(pairs)
 
     def refuse_constant(name: str) -> Any:  # noqa: ANN401 # json.loads takes any value from it
@@ -50,7 +50,7 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         raise _not_json(f"{error.msg} (line {error.lineno}, column {error.colno})") from error
     except RecursionError as error:
         raise _not_json("it is nested too deeply") from error
-    except ValueError as error:  # json.JSONDecodeError is one too: this comes last
+    except ValueError as error:  # the base class of JSONDecodeError, so it comes last
         raise _not_json("it has an integer of thousands of digits") from error
     if not isinstance(value, dict) or len(value) == len(outermost):
         return value, []
@@ -81,7 +81,7 @@ def duplicate_errors(names: list[str]) -> list[dict[str, str]]:
 
 
 def unknown_field_detail(known: tuple[str, ...]) -> str:
-    """What to say of a field that does not exist."""
+    """The detail for a field that does not exist."""
     return f"Unknown field: only {', '.join(known)} are allowed." if known else "Unknown field: there are none."
 
 

@@ -1,4 +1,4 @@
-"""How `GET /lanes` shows what waits, what runs, and what holds it up; the board lives on it."""
+"""Writes the answer of `GET /lanes`, which the board shows: what waits, what runs, and what delays it."""
 
 import json
 from typing import Any
@@ -29,14 +29,14 @@ def lanes_text(seen: Overview, *, interval: float) -> str:
 
 
 def _lane_fields(seen: Overview, lane: Priority) -> dict[str, Any]:
-    found = seen.lanes[lane]
+    summary = seen.lanes[lane]
     return {
         "paused": _pause_fields(seen.gate.pauses.get(lane)),
-        "ingestions": found.ingestions,
-        "batches": found.batches,
-        "oldest_at": moment(found.oldest_at),
-        "new_list_starts_at": moment(found.new_list_starts_at),
-        "front": [_front_fields(seen, ingestion) for ingestion in found.front],
+        "ingestions": summary.ingestions,
+        "batches": summary.batches,
+        "oldest_at": moment(summary.oldest_at),
+        "new_list_starts_at": moment(summary.new_list_starts_at),
+        "front": [_front_fields(seen, ingestion) for ingestion in summary.front],
     }
 
 

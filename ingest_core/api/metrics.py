@@ -34,17 +34,15 @@ class Metric:
 async def _metrics(context: Context, request: Request) -> Answer:
     queries.parameters(request)
     seen = await context.service.overview()
-    poisoned = await context.service.poison_messages()
-    found = [*_lane_metrics(seen, poisoned), *_gate_metrics(seen, context.interval)]
-    return Answer(
-        status=200, body="".join(map(str, found)), content_type=PROMETHEUS, headers={"Cache-Control": "no-cache"}
-    )
+    poison_messages = await context.service.poison_messages()
+    texts = map(str, [*_lane_metrics(seen, poison_messages), *_gate_metrics(seen, context.interval)])
+    return Answer(status=200, body="".join(texts), content_type=PROMETHEUS, headers={"Cache-Control": "no-cache"})
 
 
 metrics = resource(GET=_metrics)
 
 
-def _lane_metrics(seen: Overview, poisoned: Mapping[Priority, int]) -> Iterable[Metric]:
+def _lane_metrics(seen: Overview, poison_messages: Mapping[Priority, int]) -> Iterable[Metric]:
     lanes = seen.lanes
     yield Metric(
         name="ingest_open_ingestions",
@@ -64,13 +62,13 @@ def _lane_metrics(seen: Overview, poisoned: Mapping[Priority, int]) -> Iterable[
     yield Metric(
         name="ingest_poison_messages",
         meaning="About how many messages are in the poison queue: failed batches and what could not be read.",
-        values={_lane(lane): poisoned[lane] for lane in Priority},
+        values={_lane(lane): poison_messages[lane] for lane in Priority},
     )
 
 
 def _gate_metrics(seen: Overview, interval: float) -> Iterable[Metric]:
     gate = seen.gate
-    flights = [flight for lane in seen.lanes.values() for one in lane.front for flight in one.in_flight]
+    flights = [flight for lane in seen.lanes.values() for ingestion in lane.front for flight in ingestion.in_flight]
     yield Metric(
         name="ingest_batches_in_flight",
         meaning="Batches that were started and have not ended: they run, or wait for another attempt.",
@@ -118,7 +116,7 @@ def _lane(lane: Priority) -> str:
 
 def _oldest_wait(seen: Overview, lane: Priority) -> float:
     """The front of a lane ends with the first ingestion that was never started."""
-    waiting = [one.queued_at for one in seen.lanes[lane].front if not one.started_batches]
+    waiting = [ingestion.queued_at for ingestion in seen.lanes[lane].front if not ingestion.started_batches]
     return _seconds(min(waiting), seen.now) if waiting else 0.0
 
 

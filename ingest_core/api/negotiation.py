@@ -18,8 +18,8 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 def preferred_type(accept: str, offered: Sequence[str] = RESULT_TYPES) -> str:
     """The media type that suits an `Accept` header best (RFC 9110, section 12.5.1).
 
-    A type has the quality of the most specific range that matches it. Among equal qualities, the type that was named
-    itself wins, then the service's own order. Where nothing suits, the header is disregarded, as the RFC allows.
+    A type has the quality of the most specific range that matches it. Among equal qualities, the more specific
+    range wins, then the service's own order. If no type suits, the header is ignored, as the RFC allows.
     """
     ranges = _ranges(accept)
     best, best_rank = offered[0], (0.0, -1)
@@ -41,8 +41,8 @@ def entity_tag(text: str) -> str:
 
 def has_already(request: Request, etag: str) -> bool:
     """Whether the caller has this version (RFC 9110, section 13.1.2: a weak comparison)."""
-    given = request.headers.get("if-none-match", "").strip()
-    return given == "*" or etag in _ENTITY_TAG.findall(given)
+    header = request.headers.get("if-none-match", "").strip()
+    return header == "*" or etag in _ENTITY_TAG.findall(header)
 
 
 def _ranges(accept: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Serves the files under `pages/`: the board, the docs page, and their styles and modules.
 
-They hold no data and need no key. They load nothing from any other host, and their Content-Security-Policy sees to
-that. This module needs neither settings nor storage, so that the pages open whatever else is wrong.
+They hold no data and need no key. They load nothing from any other host, and their Content-Security-Policy
+enforces this. This module needs neither settings nor storage, so that the pages open whatever else is wrong.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ COMMON_HEADERS = MappingProxyType(
         "Cache-Control": "no-cache",
     }
 )
-"""`no-cache` lets a browser keep a file, but it asks each time whether the file is still the same one."""
+"""`no-cache` lets a browser keep a file, but it asks each time whether the file is still the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +54,20 @@ def answer_page(name: str, request: Request) -> Answer:
     """The file of this name, or 304 if the caller has it."""
     if request.method.upper() not in ("GET", "HEAD"):
         return problem_answer(wrong_method("GET, HEAD"))
-    found = _files().get(name)
-    if found is None:
+    file = _files().get(name)
+    if file is None:
         return problem_answer(Problem(UNKNOWN_PAGE, "The board is at /, and it names every file that it needs."))
-    is_known = has_already(request, found.etag)
+    is_known = has_already(request, file.etag)
     return Answer(
         status=304 if is_known else 200,
-        body="" if is_known else found.body,
-        content_type=found.content_type,
-        headers={**COMMON_HEADERS, "ETag": found.etag},
+        body="" if is_known else file.body,
+        content_type=file.content_type,
+        headers={**COMMON_HEADERS, "ETag": file.etag},
     )
 
 
 def answer_problem_type(slug: str, request: Request) -> Answer:
-    """Where a type of problem is explained."""
+    """Redirect to the explanation of a type of problem."""
     if request.method.upper() not in ("GET", "HEAD"):
         return problem_answer(wrong_method("GET, HEAD"))
     if slug not in {kind.slug for kind in KINDS}:
@@ -78,11 +78,11 @@ def answer_problem_type(slug: str, request: Request) -> Answer:
 @cache
 def _files() -> Mapping[str, _File]:
     """Every file that may be served, by its name. Only these names are ever looked up, so no path can escape."""
-    found: dict[str, _File] = {}
+    served: dict[str, _File] = {}
     for entry in files("ingest_core.api").joinpath("pages").iterdir():
         content_type = CONTENT_TYPES.get(entry.name.rpartition(".")[2])
         if content_type is None:
             continue
         body = entry.read_text(encoding="utf-8")
-        found[entry.name] = _File(body=body, content_type=content_type, etag=entity_tag(body))
-    return MappingProxyType(found)
+        served[entry.name] = _File(body=body, content_type=content_type, etag=entity_tag(body))
+    return MappingProxyType(served)

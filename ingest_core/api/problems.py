@@ -1,7 +1,7 @@
 """Every error answer (RFC 9457): what the service raises becomes a problem with a type, a title and what to do.
 
 A type is `/problems/<slug>`, which redirects to its explanation on the docs page. A caller never sees a stack trace,
-and nothing that a caller sends makes a 500.
+and nothing that a caller sends causes a 500.
 """
 
 import json
@@ -43,7 +43,7 @@ INVALID_KEY = Kind(
     slug="idempotency-key-invalid",
     status=400,
     title="Idempotency-Key is not usable",
-    explanation="The header `Idempotency-Key` must have 1 to 255 printable ASCII characters; a UUID is a good one.",
+    explanation="The header `Idempotency-Key` must have 1 to 255 printable ASCII characters, for example a UUID.",
 )
 UNKNOWN_INGESTION = Kind(
     slug="unknown-ingestion",
@@ -222,7 +222,7 @@ def problem_answer(problem: Problem) -> Answer:
     return Answer(status=kind.status, body=json.dumps(fields) + "\n", content_type=PROBLEM, headers=problem.headers)
 
 
-_REFUSALS: Mapping[type[IngestError], tuple[Kind, str]] = {
+_CALLER_ERRORS: Mapping[type[IngestError], tuple[Kind, str]] = {
     UnknownIngestion: (UNKNOWN_INGESTION, "No ingestion has this ID; use the ingestion_id of a 202 answer."),
     KeyReused: (KEY_REUSED, "Send the same ids, priority and label as the first time, or a new key."),
     NotEnded: (NOT_ENDED, "Wait until its status is completed, failed or cancelled."),
@@ -233,8 +233,8 @@ _REFUSALS: Mapping[type[IngestError], tuple[Kind, str]] = {
 
 def problem_of(error: IngestError, *, retry_after: str) -> Problem:
     """What an error of the domain means to a caller."""
-    if refusal := _REFUSALS.get(type(error)):
-        return Problem(*refusal)
+    if caller_error := _CALLER_ERRORS.get(type(error)):
+        return Problem(*caller_error)
     if isinstance(error, UnreadableRow):
         detail = f"It was edited by hand, or written by another version of the service: {error}."
         return Problem(UNREADABLE_ROW, detail)

@@ -1,4 +1,4 @@
-"""Query parameters: read from the URL, and refused where they are unknown, empty or repeated.
+"""Query parameters: read from the URL, and refused if they are unknown, empty or repeated.
 
 The host's own reading drops empty parameters and joins repeated ones by a comma, so a misspelt or doubled parameter
 would go unnoticed.
@@ -26,7 +26,7 @@ Name = TypeVar("Name", bound=StrEnum)
 
 def parameters(request: Request, *known: str) -> dict[str, str]:
     """The query parameters, each of which must be `known`. Raises `Problem` 422."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     query = request.url.partition("?")[2].partition("#")[0]  # the host in a URL may be anything, so it is not parsed
     for name, value in parse_qsl(query, keep_blank_values=True, errors="replace"):
         if name in HOST_PARAMETERS:
@@ -34,12 +34,12 @@ def parameters(request: Request, *known: str) -> dict[str, str]:
         if name not in known:
             allowed = " and ".join(known) or "none"
             raise Problem(INVALID_QUERY, f"Unknown parameter {name[:100]!r}: this path takes {allowed}.")
-        if name in found:
+        if name in values:
             raise Problem(INVALID_QUERY, f"The parameter {name} occurs twice: give it once.")
         if not value:
             raise Problem(INVALID_QUERY, f"The parameter {name} is empty: give it a value, or leave it out.")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def number(values: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
@@ -59,12 +59,12 @@ def filters(values: Mapping[str, str]) -> Filters:
 
 
 def cursor_text(chosen: Filters, key: str) -> str:
-    """The cursor of the page behind this key, for these filters only."""
+    """The cursor of the page after this key, for these filters only."""
     return f"{_tie(chosen)}-{key}"
 
 
 def key_of_cursor(values: Mapping[str, str], chosen: Filters) -> str:
-    """The key behind which a page begins; empty for the first page. Raises `Problem` 422."""
+    """The key after which a page begins; empty for the first page. Raises `Problem` 422."""
     text = values.get("cursor")
     if text is None:
         return ""
@@ -88,6 +88,6 @@ def _names(values: Mapping[str, str], name: str, kind: type[Name]) -> frozenset[
 
 
 def _tie(chosen: Filters) -> str:
-    """Equal for equal filters, however they were written."""
+    """A short hash that is equal for equal filters, however they were written."""
     text = f"{sorted(chosen.statuses)} {sorted(chosen.priorities)}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,10 +1,11 @@
 """`GET /results/{ingestion_id}`: what was fetched, a line of JSON for each ID, or an array where that is asked for.
 
-There are two ways to read them. With `limit`, the answer is a page: nothing but results, and `Link: rel="next"` while
-there is more now; programs follow it. Without `limit`, the answer is for `curl … > out.ndjson`, which follows no link:
-it has everything that has ended, up to 32 MiB. If that is not all there will ever be, because the size was reached or
-batches are still open, its last line is `{"next": "/results/…?cursor=…"}`. So a file that does not end with such a line
-is complete, and nobody takes the first part for the whole. The line cannot be mistaken for a result, which has an `id`.
+There are two ways to read results. With `limit`, the answer is a page: nothing but results, and `Link: rel="next"`
+while there is more now; programs follow it. Without `limit`, the answer is for `curl … > out.ndjson`, which follows no
+link: it has everything that has ended, up to 32 MiB. If that is not all there will ever be, because the size was
+reached or batches are still open, its last line is `{"next": "/results/…?cursor=…"}`. So a file that does not end with
+such a line is complete, and nobody takes the first part for the whole. The line cannot be mistaken for a result, which
+has an `id`.
 """
 
 from urllib.parse import urlencode
@@ -25,17 +26,17 @@ async def _read(context: Context, request: Request) -> Answer:
     cursor = number(values, "cursor", default=0, least=0, most=MAX_CURSOR)
     if "limit" in values:
         limit = number(values, "limit", default=MAX_LIMIT, least=1, most=MAX_LIMIT)
-        found = await context.service.results(ingestion_id, cursor=cursor, limit=limit)
-        query = {"cursor": found.next_cursor, "limit": limit}
+        page = await context.service.results(ingestion_id, cursor=cursor, limit=limit)
+        query = {"cursor": page.next_cursor, "limit": limit}
     else:
-        found = await context.service.all_results(ingestion_id, cursor=cursor)
-        query = {"cursor": found.next_cursor}
+        page = await context.service.all_results(ingestion_id, cursor=cursor)
+        query = {"cursor": page.next_cursor}
     following = f"/results/{ingestion_id}?{urlencode(query)}"
-    lines = [result_text(item) for item in found.items]
-    if "limit" not in values and not found.is_complete:
+    lines = [result_text(item) for item in page.items]
+    if "limit" not in values and not page.is_complete:
         lines.append(f'{{"next": "{following}"}}')
     headers = {"Vary": "Accept"}
-    if found.has_more:
+    if page.has_more:
         headers["Link"] = f'<{following}>; rel="next"'
     media_type = preferred_type(request.headers.get("accept", ""))
     body = f"[{', '.join(lines)}]\n" if media_type == JSON else "".join(f"{line}\n" for line in lines)

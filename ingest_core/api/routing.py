@@ -1,4 +1,4 @@
-"""What a handler is, and how every call ends in an answer: also a wrong method, an error and a fault."""
+"""Says what a handler is, and turns every call into an answer, also after a wrong method, an error or a fault."""
 
 import logging
 import math
@@ -37,7 +37,7 @@ class Context:
 
     @property
     def retry_after(self) -> str:
-        """The interval in whole seconds, rounded up: nothing changes sooner."""
+        """The interval in whole seconds, rounded up, but at most `LONGEST_POLL_SECONDS`."""
         return self._seconds(self.interval)
 
     def next_change(self, summary: Summary) -> str:
@@ -95,7 +95,7 @@ def resource(**methods: Handler) -> Handler:
 
 
 def path_id(request: Request) -> UUID:
-    """The ID in the path. Raises `UnknownIngestion`, also for a form that is never handed out, like one in braces."""
+    """The ID in the path. Raises `UnknownIngestion`, also for another form of a UUID, such as braces around it."""
     text = request.path["ingestion_id"]
     try:
         parsed = UUID(text)

@@ -84,7 +84,7 @@ class _Body(BaseModel):
 
 
 class PriorityChange(_Body):
-    """The lane to whose back an ingestion goes."""
+    """The lane that an ingestion moves to. It goes to the back."""
 
     priority: Annotated[Priority, Field(strict=False)]
 

@@ -10,5 +10,5 @@ NO_CONTROL_CHARACTER = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
 
 
 def has_only_characters(text: str) -> bool:
-    """Whether a text has neither a control character nor half of a surrogate pair, which no storage takes."""
+    """Whether a text has neither a control character nor half of a surrogate pair, which cannot be stored."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)

@@ -46,7 +46,7 @@ def state_fields(ingestion: Ingestion) -> dict[str, Any]:
 
 
 def listed_fields(listed: Ingestion | ClosedIngestion, forecast: Forecast | None) -> dict[str, Any]:
-    """One ingestion of a list: what both an open and a closed one have."""
+    """The fields of an ingestion in a list. Open and closed ingestions have the same."""
     return {
         **_name_fields(listed),
         "ended_at": moment(listed.ended_at),
@@ -84,9 +84,9 @@ def counts(listed: Ingestion | ClosedIngestion) -> dict[str, int]:
     }
 
 
-def batches_text(found: Batches) -> str:
+def batches_text(page: Batches) -> str:
     """The answer of `GET /status/{ingestion_id}/batches`."""
-    texts = (json.dumps(_batch_fields(found, index)) for index in range(found.first, found.end))
+    texts = (json.dumps(_batch_fields(page, index)) for index in range(page.first, page.end))
     return f'{{"batches": [{", ".join(texts)}]}}\n'
 
 
@@ -124,18 +124,22 @@ def _flight_fields(ingestion: Ingestion, flight: Flight) -> dict[str, Any]:
     }
 
 
-def _batch_fields(found: Batches, index: int) -> dict[str, Any]:
-    ingestion = found.ingestion
+def _batch_fields(page: Batches, index: int) -> dict[str, Any]:
+    ingestion = page.ingestion
     start = index * ingestion.batch_size
-    # A batch may end after its ingestion was read: what the ingestion says counts.
+    # The batch may have ended after its ingestion was read. Then the ingestion counts, not the record.
     flight = ingestion.flight(index)
-    record = None if flight else found.records.get(index)
-    attempts = flight.attempts if flight else record.attempts if record else 0
-    started_at = flight.started_at if flight else record.triggered_at if record else None
-    error = flight.error if flight else record.error if record else ""
+    record = None if flight else page.records.get(index)
+    started_at: datetime | None
+    if flight:
+        attempts, started_at, error = flight.attempts, flight.started_at, flight.error
+    elif record:
+        attempts, started_at, error = record.attempts, record.triggered_at, record.error
+    else:
+        attempts, started_at, error = 0, None, ""
     return {
         "batch_id": str(batch_id(ingestion.ingestion_id, index)),
-        "ids": found.ids[start : start + ingestion.batch_size],
+        "ids": page.ids[start : start + ingestion.batch_size],
         "status": ingestion.batch_status(index),
         "attempts": attempts,
         "triggered_at": moment(started_at),
@@ -145,7 +149,7 @@ def _batch_fields(found: Batches, index: int) -> dict[str, Any]:
 
 
 def _batch_texts(ingestion: Ingestion, ids: Sequence[int]) -> str:
-    """All batches, from one template that is as long as they are: a third of the time of a text for each."""
+    """All batches, from one template for all of them. A template for each batch would take three times as long."""
     size = ingestion.batch_size
     whole, rest = divmod(len(ids), size)
     statuses = _batch_statuses(ingestion)

@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document: one list of five IDs, seen by every operation."""
+"""The examples of the OpenAPI document: one list of five IDs, as every operation shows it."""
 
 from typing import Any
 

@@ -46,7 +46,7 @@ def _names(name: str, values: type[Priority | Status], example: str) -> Node:
     return {
         "name": name,
         "in": "query",
-        "description": f"Only these, with commas between them: {', '.join(f'`{one}`' for one in values)}.",
+        "description": f"Only these, with commas between them: {', '.join(f'`{value}`' for value in values)}.",
         "schema": {"type": "string", "pattern": f"^({either})(,({either}))*$"},
         "example": example,
     }

@@ -1,7 +1,7 @@
 """What the service answers, as models: the OpenAPI document is made from them, and nothing else uses them.
 
 The views write their JSON by hand, because a status may have 33 334 batches. So that the two stay the same, the tests
-hold every answer against the document, and no model allows a field that it does not name.
+check every answer against the document, and no model allows a field that it does not name.
 """
 
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ class Accepted(_Answer):
 
 
 class Retried(Accepted):
-    """What an ingestion had left to fetch was accepted as a new one."""
+    """What was left to fetch of an ingestion was accepted as a new ingestion."""
 
     retry_of: UUID = Field(description="The first ingestion of a chain of retries.")
 
@@ -49,7 +49,7 @@ class Forecast(_Answer):
     """When batches start at the earliest: later lists in higher lanes and repeated attempts only delay them."""
 
     ingestions_ahead: Count
-    batches_ahead: Count = Field(description="Batches that start before the next one of this ingestion.")
+    batches_ahead: Count = Field(description="Batches that start before the next batch of this ingestion.")
     starts_at: Moment = Field(description="When its next batch starts.")
     ends_at: Moment = Field(description="When its last batch starts.")
 
@@ -217,7 +217,7 @@ class LaneByPriority(_Answer):
 
 
 class Lanes(_Answer):
-    """What waits, what runs, and what holds it up."""
+    """What waits, what runs, and what delays it."""
 
     now: Moment
     interval_seconds: float

@@ -138,9 +138,9 @@ def json_body(name: str, example: object, *, required: bool, also: tuple[str, ..
     return {"required": required, "content": dict.fromkeys((JSON, *also), media)}
 
 
-def answer(description: str, name: str, example: object, **kept: Node) -> Node:
-    """A JSON answer of this schema; `kept` are its headers and links."""
-    return {"description": description, "content": {JSON: {"schema": ref(name), "example": example}}, **kept}
+def answer(description: str, name: str, example: object, **others: Node) -> Node:
+    """A JSON answer of this schema; `others` are its headers and links."""
+    return {"description": description, "content": {JSON: {"schema": ref(name), "example": example}}, **others}
 
 
 def unchanged() -> Node:
@@ -156,13 +156,13 @@ def problem_answers(kinds: Iterable[Kind], *, needs_key: bool = True) -> Node:
     by_status: dict[str, list[Kind]] = {}
     for kind in kinds:
         by_status.setdefault(str(kind.status), []).append(kind)
-    found: Node = {status: _problem(same) for status, same in by_status.items()}
+    answers: Node = {status: _problem(same) for status, same in by_status.items()}
     for status, text in _HOST_ANSWERS.items():
-        if status in found:
-            found[status]["description"] += f". {text}"
+        if status in answers:
+            answers[status]["description"] += f". {text}"
         elif needs_key or status != "401":
-            found[status] = {"description": text}
-    return dict(sorted(found.items()))
+            answers[status] = {"description": text}
+    return dict(sorted(answers.items()))
 
 
 def _problem(kinds: list[Kind]) -> Node:
@@ -170,15 +170,15 @@ def _problem(kinds: list[Kind]) -> Node:
     types = [f"/problems/{kind.slug}" for kind in kinds]
     schema = {**ref("ProblemDetails"), "properties": {"type": {"enum": types}, "status": {"const": status}}}
     examples = {kind.slug: {"value": _example(kind)} for kind in kinds}
-    found: Node = {
+    problem: Node = {
         "description": ", ".join(f"`{kind.slug}`" for kind in kinds),
         "content": {PROBLEM: {"schema": schema, "examples": examples}},
     }
     if status == 503:
-        found["headers"] = headers(Retry_After="RetryAfter")
+        problem["headers"] = headers(Retry_After="RetryAfter")
     if status == 405:
-        found["headers"] = headers(Allow="Allow")
-    return found
+        problem["headers"] = headers(Allow="Allow")
+    return problem
 
 
 def _example(kind: Kind) -> Node:

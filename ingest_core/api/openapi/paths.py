@@ -68,7 +68,8 @@ _RETRY: Node = {
     "operationId": "retry",
     "tags": ["Steering"],
     "summary": "Accept again the IDs that have neither data nor a final error.",
-    "description": "They become a new ingestion with the same label and the present priority. A repeat gives the same.",
+    "description": "They become a new ingestion with the same label and the present priority. A repeat starts no second"
+    " retry.",
     "requestBody": json_body("RetryRequest", {}, required=False),
     "responses": {
         "202": answer(
@@ -85,7 +86,7 @@ _RETRY: Node = {
 _LANES: Node = {
     "operationId": "lanes",
     "tags": ["Service"],
-    "summary": "Show what waits, what runs, and what holds it up.",
+    "summary": "Show what waits, what runs, and what delays it.",
     "responses": {"200": answer("The lanes.", "Lanes", examples.LANES), **problem_answers(READING)},
 }
 
@@ -148,7 +149,7 @@ def _page(name: str, summary: str, *media_types: str, parameters: list[Node] | N
             "200": {
                 "description": "The file.",
                 "headers": headers(ETag="ETag"),
-                "content": {one: {"schema": {"type": "object" if one == JSON else "string"}} for one in media_types},
+                "content": {name: {"schema": {"type": "object" if name == JSON else "string"}} for name in media_types},
             },
             "304": {"description": "The caller has this file already.", "headers": headers(ETag="ETag")},
             **problem_answers([UNKNOWN_PAGE] if parameters else [], needs_key=False),
