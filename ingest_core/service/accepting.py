@@ -1,7 +1,7 @@
 """Accepting a list: the ingestion row first, then its message and its backlog row at the same time.
 
 After a crash in between there is a row without a message, which a repeat with the same key completes; there is never a
-message without a row. A row is never deleted as clean-up, as a caller with the same key may hold a `202` for it.
+message without a row. A row is never deleted as clean-up, as a caller with the same key may have got a `202` for it.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ class Accepting:
     async def accept(self, ingestion_id: UUID, request: IngestRequest) -> None:
         """Store a list and queue it: three storage calls in two round trips, however many IDs.
 
-        If the ingestion is there already, see that it has all three. Raises `KeyReused` if its values are others.
+        If the ingestion exists already, write what is missing. Raises `KeyReused` if it has other values.
         """
         if not await self._insert(ingestion_id, request, retry_of=None):
-            version, _ = await self._ingestions.read_whole(ingestion_id)  # without its IDs it can never start
+            version, _ = await self._ingestions.read_whole(ingestion_id)  # raises if the IDs are unreadable
             existing = version.value
             if existing.digest != request.digest:
                 raise KeyReused(f"ingestion {ingestion_id} was accepted with other values")
             await self._complete(existing)
 
     async def accept_retry(self, ingestion_id: UUID, request: IngestRequest, *, retry_of: UUID) -> None:
-        """The same for a retry, whose ID says what it is: one that is there already is never refused."""
+        """Store and queue a retry. If its ID exists already, it is the same retry, so write what is missing."""
         if not await self._insert(ingestion_id, request, retry_of=retry_of):
             await self._complete((await self._ingestions.read(ingestion_id)).value)
 
     async def complete_move(self, ingestion: Ingestion) -> None:
-        """Finish a change of priority: the backlog row, the message in the new lane, the mark that it is there.
+        """Finish a change of priority: the backlog row, the message in the new lane, and `is_queued`.
 
-        Every step may be repeated, and none touches what a younger change of priority has written.
+        Every step may be repeated, and none overwrites what a younger change of priority has written.
         """
         await self._backlog.update(ingestion)
         await self._lanes.put(ingestion.priority, ingestion.ingestion_id, ingestion.generation)
@@ -82,7 +82,7 @@ class Accepting:
         return True
 
     async def _complete(self, existing: Ingestion) -> None:
-        """See that an ingestion has its message and its backlog row: its first caller may have died before them."""
+        """See that an ingestion has its message and its backlog row: the process that stored it may have died."""
         if not existing.has_ended:
             await _both(self._see_to_message(existing), self._backlog.insert(existing))
 
@@ -92,7 +92,7 @@ class Accepting:
         if not existing.is_queued:
             await self.complete_move(existing)
             return
-        # It was dispatched or moved, or a message was put again, so one is in its queue. A third would only have to be
+        # It was dispatched or moved, or a message was put again, so its queue has one. Another would only have to be
         # swept away.
         if existing.started_batches or existing.generation or existing.queued_at != existing.created_at:
             return

@@ -1,4 +1,4 @@
-"""When each waiting ingestion starts and ends at the earliest: with a fixed rate, waiting is arithmetic.
+"""Computes when each waiting ingestion starts and ends at the earliest.
 
 The walk goes along the slots from the next one on and gives each to the first ingestion, in the highest lane that is
 not paused, that still has a batch to start. Between two ends of pauses that choice is the same for all slots, so the
@@ -75,7 +75,7 @@ class _Place:
 def forecasts(queue: Sequence[Waiting], pace: Pace) -> dict[UUID, Forecast | None]:
     """A forecast for each of these ingestions, which stand in the order in which they were queued.
 
-    It is None where nobody can know: while the ingestion's lane is paused without an end.
+    It is None while the ingestion's lane is paused without an end.
     """
     places = [_Place(waiting=waiting, left=waiting.batches) for waiting in queue]
     _walk(places, pace)
@@ -87,17 +87,17 @@ def new_list_starts_at(lane: Priority, queue: Sequence[Waiting], pace: Pace) -> 
     """When the first batch of a list that is posted to this lane now starts; None if the lane is paused without end."""
     # The order within a lane makes no difference to it, so each lane counts as one list. Lower lanes count too: they
     # use slots while this lane is paused.
-    before = [
-        Waiting(ingestion_id=UUID(int=number), lane=each, batches=sum(one.batches for one in queue if one.lane is each))
-        for number, each in enumerate(Priority)
-    ]
+    before = []
+    for number, each in enumerate(Priority):
+        batches = sum(waiting.batches for waiting in queue if waiting.lane is each)
+        before.append(Waiting(ingestion_id=UUID(int=number), lane=each, batches=batches))
     newcomer = Waiting(ingestion_id=UUID(int=len(Priority)), lane=lane, batches=1)
-    found = forecasts([*before, newcomer], pace)[newcomer.ingestion_id]
-    return found.starts_at if found else None
+    forecast = forecasts([*before, newcomer], pace)[newcomer.ingestion_id]
+    return forecast.starts_at if forecast else None
 
 
 def _walk(places: Sequence[_Place], pace: Pace) -> None:
-    """Give every slot to the ingestion whose turn it is, until all that can be forecast have their times."""
+    """Give every slot to the ingestion that is served next, until all that can be forecast have their times."""
     opening = {lane: opens_at for lane in Priority if (opens_at := pace.opens_at(lane)) is not None}
     lanes = {lane: deque(place for place in places if place.waiting.lane is lane and place.left) for lane in opening}
     moment, ingestions, batches = pace.next_slot_at, 0, 0
@@ -105,12 +105,15 @@ def _walk(places: Sequence[_Place], pace: Pace) -> None:
         place = next((lanes[lane][0] for lane in lanes if lanes[lane] and opening[lane] <= moment), None)
         changes_at = min((at for at in opening.values() if at > moment), default=None)
         if place is None:
-            moment = changes_at or moment  # a lane has work, so a pause with an end holds it up
+            moment = changes_at or moment  # a lane has work, so only a pause with an end delays it
             continue
         if place.starts_at is None:
             place.starts_at, place.ingestions_ahead, place.batches_ahead = moment, ingestions, batches
             ingestions += 1
-        count = place.left if changes_at is None else min(place.left, -((moment - changes_at) // pace.interval))
+        count = place.left
+        if changes_at is not None:
+            slots_until_change = -((moment - changes_at) // pace.interval)  # rounded up
+            count = min(count, slots_until_change)
         place.left -= count
         place.ends_at = _slots_later(moment, count - 1, pace)
         batches += count
@@ -120,7 +123,7 @@ def _walk(places: Sequence[_Place], pace: Pace) -> None:
 
 
 def _slots_later(moment: datetime, count: int, pace: Pace) -> datetime:
-    """So many slots after a moment; at the latest the last moment that there is."""
+    """The moment `count` slots after a moment, or the last moment that there is."""
     try:
         return moment + count * pace.interval
     except OverflowError:  # a pause may end in the year 9999

@@ -1,6 +1,6 @@
-"""The gate as people see it: when the last batch started, when the next one may, and what holds the lanes up.
+"""The gate as people see it: when the last batch started, when the next one may, and what delays the lanes.
 
-Its times are wall-clock times, computed from storage's own time stamp of the row. Nothing is decided by them: the
+Its times are wall-clock times, computed from storage's own time stamp of the row. No decision uses them: the
 dispatcher counts in gate time.
 """
 
@@ -25,10 +25,10 @@ class Throttle:
 
 @dataclass(frozen=True, kw_only=True)
 class GateView:
-    """The gate at a moment. `written_at` is the latest sign of life of a process that dispatches."""
+    """The gate at a moment. `written_at` is the latest write, by a process that dispatches or by a pause."""
 
     next_slot_at: datetime
-    #: The gate's age now, about: what leases and back-offs are compared with.
+    #: The gate's approximate age now. Leases and back-offs end at ages.
     age: float = 0.0
     last_start_at: datetime | None = None
     written_at: datetime | None = None
@@ -54,7 +54,7 @@ class GateView:
 
 
 async def read_gate_view(table: GateTable, *, now: datetime, interval: float) -> GateView:
-    """Read the row and see it at this moment. Raises `StorageUnavailable`."""
+    """Read the row and view it at the time `now`. Raises `StorageUnavailable`."""
     try:
         return _view(await table.read(), now, interval)
     except (NotFound, UnreadableRow):  # nothing was ever started, or the dispatcher will make the row anew
@@ -62,7 +62,7 @@ async def read_gate_view(table: GateTable, *, now: datetime, interval: float) ->
 
 
 def first_gate_row(interval: float) -> GateRow:
-    """The gate that a pause makes where there is none yet: like any new gate, it counts as taken."""
+    """The gate that a pause makes if there is none yet. Like any new gate, it counts as taken."""
     return GateRow(slot=0, token=uuid4().hex, age=0.0, due=due_after_take(0.0, interval=interval, sweeps=False))
 
 
@@ -92,9 +92,9 @@ def _view(stored: StoredGate, now: datetime, interval: float) -> GateView:
 
 
 def _start(text: str, now: datetime) -> datetime | None:
-    """The latest start as the gate's owner wrote it; None if it cannot be read, or cannot be."""
+    """The latest start as the gate's owner wrote it; None if it cannot be read, or is far in the future."""
     try:
         moment = datetime.fromisoformat(text)
         return moment if moment < now + timedelta(days=1) else None
-    except (ValueError, TypeError):  # no time, or one without an offset
+    except (ValueError, TypeError):  # no time, or a time without an offset
         return None

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How the service stands. `stalled_reason` says why nothing moves, and is empty while all is well.
+    """The health of the service. `stalled_reason` says why nothing moves, and is empty while all is well.
 
     `denied_calls` are the calls that storage does not permit, and `fronts` the front messages of each lane, at most 32.
     """
@@ -44,7 +44,7 @@ class HealthCheck:
         self._started_at = clock.now()
 
     async def look(self) -> Health:
-        """See how the service stands. Raises `StorageUnavailable`.
+        """Check the service. Raises `StorageUnavailable`.
 
         It has stalled if work has waited, and no process has written the gate, for longer than interval + lease + a
         minute. What waits in a paused lane does not count, nor does a wait that the external API has asked for. Waiting
@@ -55,12 +55,12 @@ class HealthCheck:
             read_gate_view(self._gate_table, now=now, interval=self._interval),
             asyncio.gather(*(self._lanes.peek(lane) for lane in Priority)),
         )
-        found = dict(zip(Priority, fronts, strict=True))
-        reason = self._unwritten_reason(gate, now) or self._stalled_reason(gate, found, now)
-        return Health(gate=gate, fronts=found, stalled_reason=reason, denied_calls=self._denied_calls())
+        by_lane = dict(zip(Priority, fronts, strict=True))
+        reason = self._unwritten_reason(gate, now) or self._stalled_reason(gate, by_lane, now)
+        return Health(gate=gate, fronts=by_lane, stalled_reason=reason, denied_calls=self._denied_calls())
 
     def _unwritten_reason(self, gate: GateView, now: datetime) -> str:
-        """Why batches do not end. A process that is gone may have left the trouble on the row: it counts for a time."""
+        """Why batches do not end. A dead process may have left the text in the row, so it counts only for a time."""
         if not gate.trouble or gate.written_at is None or now - gate.written_at > self._patience:
             return ""
         return "The ends of batches cannot be written to storage: the last lines of the log say why."
@@ -69,7 +69,7 @@ class HealthCheck:
         counted = [message for lane, front in fronts.items() if not gate.is_paused(lane) for message in front]
         if not counted or gate.throttle:
             return ""
-        # Whoever waits for a back-off or a lease writes the gate too, so a write is a sign of life as a start is.
+        # A process that waits for a back-off or a lease writes the gate too, so a write is a sign of life like a start.
         signs_of_life = [self._started_at, min(message.inserted_on for message in counted)]
         signs_of_life += filter(None, (gate.last_start_at, gate.written_at, gate.throttled_until))
         if now - max(signs_of_life) <= self._patience:

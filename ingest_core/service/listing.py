@@ -1,7 +1,7 @@
 """The list of ingestions, newest first: the backlog and the history, merged.
 
 The backlog is read before the history. So an ingestion that is closed meanwhile is found in both and shown once; in the
-other order it would be found in neither. A page goes on behind the key of the last row that the page before has looked
+other order it would be found in neither. A page continues after the key of the last row that the page before has looked
 at, so nothing that arrives or ends meanwhile is skipped or shown twice.
 """
 
@@ -22,7 +22,7 @@ READ_TOGETHER = 8
 _FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 Row = OpenIngestion | ClosedIngestion | str
-"""A row of either table; one that cannot be read is its key."""
+"""A row of either table. A row that cannot be read is given as its key."""
 
 Listed = Ingestion | ClosedIngestion
 """What a list shows: the present state of an open ingestion, or how a closed one has ended."""
@@ -38,7 +38,7 @@ class Filters:
 
 @dataclass(frozen=True, kw_only=True)
 class ListPage:
-    """A page, and the key behind which the next one begins, if there is one."""
+    """A page, and the key after which the next page begins, if there is a next page."""
 
     found: Sequence[Listed]
     next_after: str | None
@@ -53,11 +53,11 @@ class Listing:
         self._history = stores.history
 
     async def page(self, filters: Filters, *, limit: int, after: str = "") -> ListPage:
-        """At most `limit` ingestions from behind the key `after` on.
+        """At most `limit` ingestions after the key `after`.
 
-        There are fewer only at the end, or if 1 000 rows have been looked at. Rows that cannot be read are passed over.
+        There are fewer only at the end, or if 1 000 rows have been looked at. Rows that cannot be read are skipped.
         With a filter of final statuses only, an ingestion is found once it is closed, most often some milliseconds
-        after its end: else every open one would have to be read.
+        after its end. Otherwise every open ingestion would have to be read.
         """
         found: list[tuple[str, Listed]] = []
         looked_at, key = 0, after
@@ -104,7 +104,7 @@ class Listing:
         ]
 
     async def _state(self, row: Row, filters: Filters) -> Listed | None:
-        """What a row stands for; None if it cannot be read, or is of another lane."""
+        """The ingestion of a row; None if it cannot be read, or is in another lane."""
         if isinstance(row, str):
             return None
         if isinstance(row, ClosedIngestion):
@@ -134,7 +134,7 @@ def _key(row: Row) -> str:
 
 
 async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:
-    """At most so many of the next rows; the iterator can be used further."""
+    """At most `count` of the next rows. The iterator can be used again afterwards."""
     for _ in range(count):
         try:
             yield await anext(rows)

@@ -1,7 +1,7 @@
 """What waits, what runs and when it will be over: one look at the gate, the backlog and the front of each lane.
 
 It costs a read of the gate's row, a query of the backlog, and in each lane the rows down to the first list that was
-never started: behind that one the backlog row says enough. The result is kept for a second.
+never started: behind that list the backlog rows say enough. The result is kept for a second.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Overview:
 
 
 class Overviews:
-    """Looks, and keeps what was seen for a second. Every method raises `StorageUnavailable`."""
+    """Looks, and keeps the result for a second. Every method raises `StorageUnavailable`."""
 
     def __init__(self, stores: Stores, *, clock: Clock, interval: float) -> None:
         self._ingestions = stores.ingestions
@@ -66,7 +66,7 @@ class Overviews:
         self._lock = asyncio.Lock()
 
     def drop(self) -> None:
-        """Forget what was seen, after an own write that changes it."""
+        """Forget the last result, after an own write that changes it."""
         self._kept = None
         self._writes += 1
 
@@ -78,7 +78,7 @@ class Overviews:
                 return self._kept
             looked_at, writes = self._clock.monotonic(), self._writes
             seen = await self._look()
-            if writes == self._writes:  # else an own write may be missing in it
+            if writes == self._writes:  # otherwise it may lack an own write
                 self._kept, self._kept_until = seen, looked_at + KEPT_SECONDS
             return seen
 
@@ -135,7 +135,7 @@ def _lane(
 
 
 def _waiting(row: OpenIngestion, read: Mapping[UUID, Ingestion | None]) -> Waiting | None:
-    """An open ingestion by its row, or by its backlog row if that was not read; None if nothing of it will start."""
+    """An open ingestion from its row, or from its backlog row if its row was not read; None if nothing will start."""
     if row.ingestion_id not in read:
         return Waiting(ingestion_id=row.ingestion_id, lane=row.priority, batches=row.batches_left)
     ingestion = read[row.ingestion_id]
@@ -156,4 +156,4 @@ def _running(seen: Iterable[Ingestion], age: float) -> list[Running]:
         for flight in ingestion.in_flight
         if flight.running and not flight.is_abandoned(age)
     ]
-    return sorted(running, key=lambda one: one.flight.started_at)
+    return sorted(running, key=lambda batch: batch.flight.started_at)

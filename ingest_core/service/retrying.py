@@ -1,8 +1,8 @@
 """Retries: the IDs that have neither data nor a final error, as a new ingestion.
 
-The retries of a list form a chain. The ID of each is derived from the first ingestion's ID and its number, and the
-first ingestion's row counts them, so that repeats and races make one. Whichever member is asked for, the last one is
-retried.
+The retries of a list form a chain. The ID of a retry is derived from the first ingestion's ID and the retry's number,
+and the first ingestion's row counts the retries. So repeats and races make only one retry. A request for any member of
+the chain retries the last member.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ KEYS = UUID("6f0f4a0e-3f0c-5b0e-9f5a-3c1d8a0b7e21")
 _READ_TOGETHER = 1000
 _READ_BYTES = 4 * 1024 * 1024
 _NEAR = 16
-"""Failed batches that are at most so far apart are read in one query, with the completed ones between them."""
+"""Failed batches that are at most this far apart are read in one query, with the completed batches between them."""
 
 
 class Retrying:
@@ -30,12 +30,12 @@ class Retrying:
         self._ingestions = stores.ingestions
         self._accepting = accepting
 
-    async def retry(self, asked: Ingestion) -> Ingestion:
-        """The retry that runs, or else a new one, or else the last one, if nothing is left to be tried.
+    async def retry(self, member: Ingestion) -> Ingestion:
+        """Return a new retry, or the last retry if it has not ended or nothing is left to fetch.
 
-        Raises `NotEnded`, or `NothingToRetry` if there was never anything, and `UnreadableRow`.
+        If there is no retry yet, raises `NotEnded` or `NothingToRetry` instead. Raises `UnreadableRow`.
         """
-        root = await self._root(asked)
+        root = await self._root(member)
         last = await self._read(retry_id(root.ingestion_id, root.retries)) if root.retries else root
         if not last.has_ended:
             if last is root:
@@ -49,7 +49,7 @@ class Retrying:
         return await self._start(root, last, ids)
 
     async def _start(self, root: Ingestion, last: Ingestion, ids: list[int]) -> Ingestion:
-        """Accept the next retry, then count it: after a crash in between, a repeat finds the same one."""
+        """Accept the next retry, then count it: after a crash in between, a repeat finds the same retry."""
         number = root.retries + 1
         new_id = retry_id(root.ingestion_id, number)
         request = IngestRequest(ids=ids, priority=last.priority, label=last.label)
@@ -61,14 +61,14 @@ class Retrying:
         await self._ingestions.change(root.ingestion_id, counted)
         return await self._read(new_id)
 
-    async def _root(self, asked: Ingestion) -> Ingestion:
-        """The first ingestion of the chain. If that was deleted, the chain goes on from the one that is asked for."""
-        if asked.retry_of is None:
-            return asked
+    async def _root(self, member: Ingestion) -> Ingestion:
+        """The first ingestion of the chain. If it was deleted, a new chain begins with `member`."""
+        if member.retry_of is None:
+            return member
         try:
-            return await self._read(asked.retry_of)
+            return await self._read(member.retry_of)
         except NotFound:
-            return asked
+            return member
 
     async def _read(self, ingestion_id: UUID) -> Ingestion:
         return (await self._ingestions.read(ingestion_id)).value

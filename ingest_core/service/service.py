@@ -32,7 +32,7 @@ PAGE_BYTES = 2 * 1024 * 1024
 """A page of results ends after the batch that reaches this size."""
 
 WHOLE_BYTES = 32 * 1024 * 1024
-"""An answer that holds all results ends after the batch that reaches this size: it is held in memory whole."""
+"""An answer with all results ends after the batch that reaches this size, because it is built in memory."""
 
 _READ_TOGETHER = 1000
 
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """An ingestion and when it starts and ends; the forecast is None if it has ended, or if nobody can know."""
+    """An ingestion and when it starts and ends; the forecast is None if it has ended, or if it cannot be known."""
 
     ingestion: Ingestion
     forecast: Forecast | None
@@ -86,7 +86,7 @@ class Service:
         self._listing = Listing(stores)
         self._overviews = Overviews(stores, clock=clock, interval=interval)
 
-    # Lists go in, states and results come out ---------------------------------------------------------------------
+    # Accepting and reading ----------------------------------------------------------------------------------------
 
     async def accept(self, request: IngestRequest, *, idempotency_key: str | None = None) -> UUID:
         """Store and queue a list. The same key with the same values gives the same ingestion. Raises `KeyReused`."""
@@ -137,7 +137,7 @@ class Service:
         return Results(items=items, next_cursor=page.next_cursor, has_more=page.has_more, is_complete=page.is_complete)
 
     async def list(self, filters: Filters, *, limit: int, after: str = "") -> ListPage:
-        """A page of all ingestions, newest first, from behind the key `after` on."""
+        """A page of all ingestions, newest first, after the key `after`."""
         return await self._listing.page(filters, limit=limit, after=after)
 
     async def overview(self, *, including: UUID | None = None) -> Overview:
@@ -145,15 +145,15 @@ class Service:
         return await self._overviews.latest(including=including)
 
     async def poison_messages(self) -> Mapping[Priority, int]:
-        """About how many messages each lane's poison queue holds."""
+        """The approximate number of messages in each lane's poison queue."""
         return await self._lanes.poisoned()
 
-    # What people steer --------------------------------------------------------------------------------------------
+    # Steering -----------------------------------------------------------------------------------------------------
 
     async def retry(self, ingestion_id: UUID) -> Ingestion:
-        """The retry of an ended ingestion, started if need be. Raises `NotEnded`, `NothingToRetry`."""
-        asked = (await self.version(ingestion_id)).value
-        retry = await _known(self._retrying.retry(asked))
+        """The retry of an ended ingestion, a new one if needed. Raises `NotEnded`, `NothingToRetry`."""
+        ingestion = (await self.version(ingestion_id)).value
+        retry = await _known(self._retrying.retry(ingestion))
         self._overviews.drop()
         return retry
 
@@ -181,7 +181,7 @@ class Service:
     async def change_priority(self, ingestion_id: UUID, priority: Priority) -> Summary:
         """Put an ingestion at the back of another lane. Raises `AlreadyEnded`.
 
-        A repeat changes nothing, but completes a change that broke off.
+        A repeat changes nothing, but completes a change that was interrupted.
         """
         now = self._clock.now()
 
@@ -199,7 +199,7 @@ class Service:
     async def pause(self, switch: str, *, reason: str = "", until: datetime | None = None) -> Overview:
         """Pause a lane, or all. When this returns, no batch of it starts any more, on any host.
 
-        A start that was decided before the pause was written comes within the start budget, so that is waited for.
+        A start that was decided before the pause was written comes within the start budget, so this waits that long.
         """
         view = await read_gate_view(self._gate_table, now=self._clock.now(), interval=self._interval)
         before = view.pauses.get(switch)
@@ -209,7 +209,7 @@ class Service:
         return await self.overview()
 
     async def resume(self, switch: str) -> Overview:
-        """End the pause of a lane, or of all; one that is not paused stays so."""
+        """End the pause of a lane, or of all. If there is no pause, nothing changes."""
         await self._set_pause(switch, None)
         return await self.overview()
 
@@ -242,7 +242,7 @@ class Service:
         return Summary(ingestion=ingestion, forecast=seen.forecasts.get(ingestion.ingestion_id))
 
     async def _results(self, ingestion: Ingestion, cursor: int, limit: int, *, enough_bytes: int) -> Results:
-        # No batch that was never started has results, also if it was cancelled.
+        # A batch that was never started has no results, even if it was cancelled.
         end = min(ingestion.first_open_batch, ingestion.started_batches)
         count = min(limit, end - cursor)
         following = max(cursor, min(cursor + limit, end))

@@ -13,7 +13,7 @@ from ingest_core.storage.gate_row import SWITCHES, StoredGate
 from ingest_core.storage.stores import Stores
 
 MAX_ROWS_READ = 32
-"""At most so many lists of a lane are looked at for the first one that was never started."""
+"""At most this many ingestions of a lane are read to find the first that was never started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,10 @@ def _age(gate: StoredGate, now: datetime) -> float:
 
 
 async def _lane(stores: Stores, rows: Sequence[OpenIngestion], now: datetime) -> tuple[int, int]:
-    """For how many seconds the oldest list of a lane that was never started has waited; how many batches wait in all.
+    """How many seconds the oldest list of a lane that was never started has waited, and how many batches wait.
 
-    What was started is read for what is left of it; behind the first list that was not, the backlog rows say it.
+    Lists that were started are read, because only their own rows say what is left. From the first list that was never
+    started on, the backlog rows are right.
     """
     batches = sum(row.batches_left for row in rows)
     for row in rows[:MAX_ROWS_READ]:
