@@ -95,7 +95,7 @@ class Clock:
 
 
 def printable(text: str) -> str:
-    """Return text without control characters: what comes from elsewhere must not steer the terminal."""
+    """Return text without control characters, so that text from elsewhere cannot control the terminal."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -112,7 +112,7 @@ def show(text: str) -> None:
 
 
 def write(output: IO[bytes], data: bytes) -> None:
-    """Write all of it, at once: with PYTHONUNBUFFERED, stdout may take a part only and does not say so."""
+    """Write all data at once. With PYTHONUNBUFFERED, one call of `write` may take only a part of it."""
     rest = memoryview(data)
     while rest:
         rest = rest[output.write(rest) :]
@@ -134,16 +134,16 @@ def again(*words: str) -> str:
 def instant(value: object) -> datetime | None:
     """Read a time of the API's; None if there is none."""
     try:
-        found = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def local(value: object) -> str:
     """Show a time of the API's on this machine's clock."""
-    found = instant(value)
-    return f"{found.astimezone():%Y-%m-%d %H:%M:%S}" if found else "-"
+    moment = instant(value)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else "-"
 
 
 def duration(seconds: float) -> str:
@@ -179,11 +179,11 @@ def read_input(name: str) -> IdList:
     if len(data) > MAX_INPUT_BYTES:
         raise Failure(USAGE, f"{shown} is too large: the service takes {MAX_IDS} IDs in one list.")
     try:
-        found = parse_ids(_decoded(data))
+        id_list = parse_ids(_decoded(data))
     except ValueError as error:
         raise Failure(USAGE, f"{shown} cannot be used: {error}") from None
-    say(f"Read {len(found.ids)} IDs from {shown}{found.note}.")
-    return found
+    say(f"Read {len(id_list.ids)} IDs from {shown}{id_list.note}.")
+    return id_list
 
 
 def _decoded(data: bytes) -> str:
@@ -225,9 +225,9 @@ def _is_header(text: str) -> bool:
 
 
 def _first_column(text: str) -> Iterator[tuple[int, str]]:
-    """Give the line and the first column of every row that is not empty."""
+    """Yield the line and the first column of every row that is not empty."""
     first_line = text.lstrip().partition("\n")[0]
-    delimiter = next((one for one in ",;\t" if one in first_line), ",")
+    delimiter = next((sign for sign in ",;\t" if sign in first_line), ",")
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     filled, line = 0, 1
     last: list[str] = []
@@ -245,7 +245,7 @@ def _first_column(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _json_entries(text: str) -> Iterator[tuple[int, str]]:
-    """Give the line and the text of every entry of `[1, 2]` or `{"ids": [1, 2]}`."""
+    """Yield the line and the text of every entry of `[1, 2]` or `{"ids": [1, 2]}`."""
     try:
         value = json.loads(text, parse_int=str)
     except (ValueError, RecursionError) as error:
@@ -299,20 +299,20 @@ class Answer:
     def next_query(self) -> str | None:
         """The query of the next page. The path stays ours, so that the key goes nowhere else."""
         links = ", ".join(self.headers.get_all("Link", []))
-        found = re.search(r'<([^>]*)>[^,<]*;\s*rel="?next\b', links)
-        return urllib.parse.urlsplit(found[1]).query if found else None
+        link = re.search(r'<([^>]*)>[^,<]*;\s*rel="?next\b', links)
+        return urllib.parse.urlsplit(link[1]).query if link else None
 
 
 def _http_date(text: str) -> datetime | None:
     try:
-        found = email.utils.parsedate_to_datetime(text)
+        date = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 class _AsItIs(urllib.request.HTTPErrorProcessor):
-    """Hand over every answer: an error is an answer too, and a redirect would take the key to another host."""
+    """Pass on every answer: an error is an answer too, and a redirect would take the key to another host."""
 
     def http_response(self, _: urllib.request.Request, response: http.client.HTTPResponse) -> http.client.HTTPResponse:
         return response
@@ -321,7 +321,7 @@ class _AsItIs(urllib.request.HTTPErrorProcessor):
 
 
 class Client:
-    """Calls the API, and repeats calls that got no answer or one that says "later"."""
+    """Calls the API, and repeats calls that got no answer or an answer that says "later"."""
 
     def __init__(self, env: Mapping[str, str], clock: Clock, timeout: float | None) -> None:
         self.clock, self.timeout = clock, timeout
@@ -354,7 +354,7 @@ class Client:
         sent: IdList | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> Answer:
-        """Give the answer to a request. Raises `Failure` when it is refused, or when the time is up."""
+        """Return the answer to a request. Raises `Failure` when it is refused, or when the time is up."""
         request = self._request(method, path, body, headers or {})
         now = self.clock.monotonic()
         give_up = now + patience if self.timeout is None else max(self._deadline, now + LAST_LOOK_SECONDS)
@@ -470,9 +470,9 @@ def _explain_status(answer: Answer, url: str) -> str:
 
 def _place(pointer: str, sent: IdList | None) -> str:
     """Show where a JSON pointer points: `/ids/17` is a line of the input."""
-    found = re.fullmatch(r"/ids/([0-9]{1,9})", pointer)
-    if found and sent and int(found[1]) < len(sent.ids):
-        index = int(found[1])
+    match = re.fullmatch(r"/ids/([0-9]{1,9})", pointer)
+    if match and sent and int(match[1]) < len(sent.ids):
+        index = int(match[1])
         return f"line {sent.lines[index]} (ID {sent.ids[index]})"
     return pointer.removeprefix("/") or "request"
 
@@ -494,9 +494,8 @@ def status_words(summary: Mapping[str, Any]) -> str:
 def outcome(summary: Mapping[str, Any]) -> str:
     """Return how many batches ended in which way."""
     counts = summary["counts"]
-    parts = [
-        f"{counts[one]} {one.replace('_', ' ')}" for one in (*ENDED, "triggered", "yet_to_start") if counts.get(one)
-    ]
+    statuses = [status for status in (*ENDED, "triggered", "yet_to_start") if counts.get(status)]
+    parts = [f"{counts[status]} {status.replace('_', ' ')}" for status in statuses]
     errors = f"; {counts['errors']} of {counts['ids']} IDs with an error" if counts.get("errors") else ""
     return f"{counts['batches']} batches: {', '.join(parts)}{errors}"
 
@@ -526,11 +525,13 @@ def summary_table(client: Client, summary: Mapping[str, Any]) -> str:
 def list_table(ingestions: Iterable[Mapping[str, Any]]) -> str:
     """Return one row per ingestion."""
     rows = [["INGESTION", "STATUS", "PRIORITY", "BATCHES", "CREATED", "ENDS (EARLIEST)", "LABEL"]]
-    for one in ingestions:
-        done = f"{ended_batches(one['counts'])}/{one['counts']['batches']}"
-        ends, label = local((one.get("forecast") or {}).get("ends_at")), printable(one.get("label") or "")
+    for ingestion in ingestions:
+        done = f"{ended_batches(ingestion['counts'])}/{ingestion['counts']['batches']}"
+        created = local(ingestion["created_at"])
+        ends = local((ingestion.get("forecast") or {}).get("ends_at"))
+        label = printable(ingestion.get("label") or "")
         rows.append(
-            [one["ingestion_id"], status_words(one), one["priority"], done, local(one["created_at"]), ends, label]
+            [ingestion["ingestion_id"], status_words(ingestion), ingestion["priority"], done, created, ends, label]
         )
     return table(rows)
 
@@ -575,7 +576,7 @@ def clear_line() -> None:
 
 
 def draw(line: str) -> None:
-    """Draw the bar over the one before. Plain ASCII and a carriage return work on every terminal."""
+    """Draw the bar over the previous bar. Plain ASCII and a carriage return work on every terminal."""
     width = shutil.get_terminal_size().columns - 1
     sys.stderr.write("\r" + line[:width].ljust(width))
     sys.stderr.flush()
@@ -585,7 +586,7 @@ def draw(line: str) -> None:
 
 
 def wait_until_ended(client: Client, ingestion_id: str) -> tuple[int, Answer]:
-    """Give the exit code and the last answer once an ingestion has ended. Raises `Failure`, also on Ctrl-C."""
+    """Return the exit code and the last answer once an ingestion has ended. Raises `Failure`, also on Ctrl-C."""
     going_on = f"{ingestion_id} goes on. To wait again: {again('wait', ingestion_id)}"
     try:
         answer = client.call("GET", f"/ingestions/{ingestion_id}")
@@ -607,7 +608,7 @@ def wait_until_ended(client: Client, ingestion_id: str) -> tuple[int, Answer]:
 
 
 def _poll(client: Client, ingestion_id: str, before: Answer) -> Answer:
-    """Give the present answer. Without --timeout, an outage is waited for as long as it takes."""
+    """Return the present answer. Without --timeout, wait for the end of an outage as long as it takes."""
     etag = before.headers.get("ETag")
     headers = {"If-None-Match": etag} if etag else {}
     answer = client.call("GET", f"/ingestions/{ingestion_id}", headers=headers, patience=math.inf)
@@ -627,13 +628,13 @@ def _pause_with_bar(client: Client, summary: Mapping[str, Any], seconds: float) 
 
 def submit(client: Client, options: argparse.Namespace) -> int:
     """Send a list; with --wait, wait until it has ended."""
-    found = read_input(options.file)
+    id_list = read_input(options.file)
     key = header_value("--idempotency-key", options.idempotency_key or str(uuid.uuid4()))
     say(f"Idempotency-Key: {key}")
-    body = {"ids": found.ids, "priority": options.priority} | ({"label": options.label} if options.label else {})
+    body = {"ids": id_list.ids, "priority": options.priority} | ({"label": options.label} if options.label else {})
     repeat = f"It may have been accepted. To send it once and only once, repeat with --idempotency-key {key}"
     try:
-        answer = client.call("POST", "/ingest", body, {"Idempotency-Key": key}, sent=found)
+        answer = client.call("POST", "/ingest", body, {"Idempotency-Key": key}, sent=id_list)
     except KeyboardInterrupt:
         raise Failure(INTERRUPTED, f"Stopped before the answer came. {repeat}") from None
     except Failure as failure:
@@ -669,7 +670,7 @@ def results(client: Client, options: argparse.Namespace) -> int:
 
 
 def pages(client: Client, path: str, query: str) -> Iterator[Answer]:
-    """Give the page of this query and those that follow it."""
+    """Yield the page of this query and the pages after it."""
     following: str | None = query
     while following is not None:
         query = following
@@ -684,7 +685,7 @@ def pages(client: Client, path: str, query: str) -> Iterator[Answer]:
 
 @contextmanager
 def _output(name: str) -> Iterator[IO[bytes]]:
-    """Open where results go. A file appears under its name when it is complete, and not before."""
+    """Open the output for results. A file appears under its name when it is complete, and not before."""
     path = Path(os.path.realpath(name))
     if name == "-":
         yield sys.stdout.buffer
@@ -700,17 +701,17 @@ def _output(name: str) -> Iterator[IO[bytes]]:
 
 def list_ingestions(client: Client, options: argparse.Namespace) -> int:
     """Show ingestions, the newest first."""
-    given = {name: getattr(options, name) for name in ("status", "priority", "limit", "cursor")}
-    query = urllib.parse.urlencode({name: value for name, value in given.items() if value})
-    found: dict[str, Any] = {"ingestions": []}
+    parameters = {name: getattr(options, name) for name in ("status", "priority", "limit", "cursor")}
+    query = urllib.parse.urlencode({name: value for name, value in parameters.items() if value})
+    listed: dict[str, Any] = {"ingestions": []}
     for answer in pages(client, "/ingestions", query):
         page = answer.fields("ingestions")
-        found = page | {"ingestions": found["ingestions"] + page["ingestions"]}
+        listed = page | {"ingestions": listed["ingestions"] + page["ingestions"]}
         if not options.all:
             break
-    show(json.dumps(found) if options.json else list_table(found["ingestions"]))
-    if found.get("next_cursor"):
-        say(f"There are more: add --all, or --cursor {found['next_cursor']}")
+    show(json.dumps(listed) if options.json else list_table(listed["ingestions"]))
+    if listed.get("next_cursor"):
+        say(f"There are more: add --all, or --cursor {listed['next_cursor']}")
     return 0
 
 
@@ -735,9 +736,9 @@ class Call:
     body_fields: Sequence[str] = field(default=())
 
     def __call__(self, client: Client, options: argparse.Namespace) -> int:
-        """Send it."""
-        given = {name: getattr(options, name) for name in self.body_fields}
-        body = {name: value for name, value in given.items() if value is not None}
+        """Send the request and print its answer."""
+        fields = {name: getattr(options, name) for name in self.body_fields}
+        body = {name: value for name, value in fields.items() if value is not None}
         answer = client.call(self.method, self.path.format(**vars(options)), body or None)
         print_answer(options, answer, lambda fields: self.as_text(client, fields), self.needed)
         return 0
@@ -789,49 +790,49 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, run: Command, text: str, *, details: str = "") -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=f"{text}. {details}".strip(), allow_abbrev=False)
-        one.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
+        sub = commands.add_parser(name, help=text, description=f"{text}. {details}".strip(), allow_abbrev=False)
+        sub.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
         if run is not results:  # which are JSON anyway
-            one.add_argument("--json", action="store_true", help="print the API's JSON")
-        one.set_defaults(run=run)
-        return one
+            sub.add_argument("--json", action="store_true", help="print the API's JSON")
+        sub.set_defaults(run=run)
+        return sub
 
-    def about_one(name: str, run: Command, text: str, *, details: str = "") -> argparse.ArgumentParser:
-        one = command(name, run, text, details=details)
-        one.add_argument("id", type=_ingestion_id, metavar="ID", help="the ingestion's ID")
-        return one
+    def with_id(name: str, run: Command, text: str, *, details: str = "") -> argparse.ArgumentParser:
+        sub = command(name, run, text, details=details)
+        sub.add_argument("id", type=_ingestion_id, metavar="ID", help="the ingestion's ID")
+        return sub
 
-    one = command("submit", submit, "send a list of IDs and print the ingestion's ID", details=SUBMIT_DETAILS)
-    one.add_argument("file", metavar="FILE", help="the file, or - for stdin")
-    one.add_argument("--priority", type=str.upper, choices=PRIORITIES, required=True)
-    one.add_argument("--label", help="a name for people, 1 to 100 characters")
-    one.add_argument("--wait", action="store_true", help="wait until the ingestion has ended")
-    one.add_argument("--idempotency-key", metavar="KEY", help="a command with the same key sends the same list once")
-    about_one("status", STATUS, "show one ingestion")
-    about_one("wait", wait, "wait until an ingestion has ended", details="Ctrl-C stops waiting and cancels nothing.")
-    one = about_one("results", results, "fetch the results, one line of JSON per ID", details=RESULTS_DETAILS)
-    one.add_argument("-o", "--output", metavar="FILE", default="-", help="where to write them (default: stdout)")
-    one = command("list", list_ingestions, "show ingestions, the newest first")
-    one.add_argument("--status", help="only these, such as failed,cancelled")
-    one.add_argument("--priority", type=str.upper, help="only these, such as HIGH,LOW")
-    one.add_argument("--limit", help="how many on a page: 1 to 100, 20 if left out")
-    one.add_argument("--cursor", help="where to go on, as printed under the page before")
-    one.add_argument("--all", action="store_true", help="all pages")
-    one = about_one(
+    sub = command("submit", submit, "send a list of IDs and print the ingestion's ID", details=SUBMIT_DETAILS)
+    sub.add_argument("file", metavar="FILE", help="the file, or - for stdin")
+    sub.add_argument("--priority", type=str.upper, choices=PRIORITIES, required=True)
+    sub.add_argument("--label", help="a name for people, 1 to 100 characters")
+    sub.add_argument("--wait", action="store_true", help="wait until the ingestion has ended")
+    sub.add_argument("--idempotency-key", metavar="KEY", help="a command with the same key sends the same list once")
+    with_id("status", STATUS, "show one ingestion")
+    with_id("wait", wait, "wait until an ingestion has ended", details="Ctrl-C stops waiting and cancels nothing.")
+    sub = with_id("results", results, "fetch the results, one line of JSON per ID", details=RESULTS_DETAILS)
+    sub.add_argument("-o", "--output", metavar="FILE", default="-", help="where to write them (default: stdout)")
+    sub = command("list", list_ingestions, "show ingestions, the newest first")
+    sub.add_argument("--status", help="only these, such as failed,cancelled")
+    sub.add_argument("--priority", type=str.upper, help="only these, such as HIGH,LOW")
+    sub.add_argument("--limit", help="how many on a page: 1 to 100, 20 if left out")
+    sub.add_argument("--cursor", help="where to go on, as printed under the page before")
+    sub.add_argument("--all", action="store_true", help="all pages")
+    sub = with_id(
         "cancel", CANCEL, "cancel an ingestion", details="A batch that is running ends; the rest never starts."
     )
-    one.add_argument("--reason", help="shown to everybody, at most 200 characters")
-    about_one("retry", RETRY, "send what is missing as a new ingestion and print its ID", details=RETRY_DETAILS)
-    one = about_one("priority", PRIORITY, "move an ingestion to the back of another lane")
-    one.add_argument("priority", type=str.upper, choices=PRIORITIES)
-    one = command(
+    sub.add_argument("--reason", help="shown to everybody, at most 200 characters")
+    with_id("retry", RETRY, "send what is missing as a new ingestion and print its ID", details=RETRY_DETAILS)
+    sub = with_id("priority", PRIORITY, "move an ingestion to the back of another lane")
+    sub.add_argument("priority", type=str.upper, choices=PRIORITIES)
+    sub = command(
         "pause", PAUSE, "pause a lane", details="What runs ends; nothing of this lane starts until it is resumed."
     )
-    one.add_argument("lane", type=str.upper, choices=LANES)
-    one.add_argument("--reason", help="shown to everybody, at most 200 characters")
-    one.add_argument("--until", metavar="TIME", help="when it ends by itself, such as 2030-01-31T18:00:00+01:00")
-    one = command("resume", RESUME, "resume a lane")
-    one.add_argument("lane", type=str.upper, choices=LANES, help="ALL leaves lanes paused that were paused by name")
+    sub.add_argument("lane", type=str.upper, choices=LANES)
+    sub.add_argument("--reason", help="shown to everybody, at most 200 characters")
+    sub.add_argument("--until", metavar="TIME", help="when it ends by itself, such as 2030-01-31T18:00:00+01:00")
+    sub = command("resume", RESUME, "resume a lane")
+    sub.add_argument("lane", type=str.upper, choices=LANES, help="ALL leaves lanes paused that were paused by name")
     return top
 
 
@@ -849,9 +850,9 @@ def _ingestion_id(text: str) -> str:
 
 
 def main(words: Sequence[str] | None = None, env: Mapping[str, str] = os.environ, clock: Clock | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Run one command and return its exit code."""
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed, as some schedulers do
+        if getattr(sys, name) is None:  # some schedulers close it
             setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115 # until the end
     options = parser().parse_args(words)
     try:
@@ -863,7 +864,7 @@ def main(words: Sequence[str] | None = None, env: Mapping[str, str] = os.environ
     except KeyboardInterrupt:
         say("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has had enough, such as `head`
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
