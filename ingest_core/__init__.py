@@ -10,7 +10,7 @@ These words have a special meaning here:
 - *tick*: one firing of the dispatch timer
 - *in flight*: a batch that was started and has not ended; it *runs* (its fetch is under way) or *waits* for an attempt
 - *lease*: how long others leave a running batch alone
-- *note*: a write of the gate's age and nothing else
+- *note*: a write of the gate's age and of its texts for people, and nothing else
 - *sweep*: to remove the messages of ended ingestions, stale messages and foreign messages at a lane's front
 - *throttled*: the external API has asked to wait or cannot be reached, so nothing starts
 - *paused*: a person has paused a lane
