@@ -201,8 +201,8 @@ def _summary_answer(context: Context, request: Request | None, summary: Summary,
     return Answer(status=status, body=body, headers=headers)
 
 
-def _lanes_answer(context: Context, seen: Overview) -> Answer:
-    return Answer(status=200, body=lanes_text(seen, interval=context.interval), headers=NO_CACHE)
+def _lanes_answer(context: Context, overview: Overview) -> Answer:
+    return Answer(status=200, body=lanes_text(overview, interval=context.interval), headers=NO_CACHE)
 
 
 def _switch(request: Request) -> str:

@@ -9,12 +9,12 @@ from ingest_core.service.overview import Overview, Running
 from ingest_core.storage.gate_row import EVERYTHING, Pause
 
 
-def lanes_text(seen: Overview, *, interval: float) -> str:
+def lanes_text(overview: Overview, *, interval: float) -> str:
     """The answer of `GET /lanes`."""
-    gate = seen.gate
+    gate = overview.gate
     throttle = gate.throttle
     fields = {
-        "now": seen.now.isoformat(),
+        "now": overview.now.isoformat(),
         "interval_seconds": interval,
         "last_start_at": moment(gate.last_start_at),
         "next_slot_at": gate.next_slot_at.isoformat(),
@@ -22,31 +22,31 @@ def lanes_text(seen: Overview, *, interval: float) -> str:
         "down_since": gate.down_since or None,
         "trouble": gate.trouble or None,
         "paused": _pause_fields(gate.pauses.get(EVERYTHING)),
-        "running": [_running_fields(running) for running in seen.running],
-        "lanes": {lane: _lane_fields(seen, lane) for lane in Priority},
+        "running": [_running_fields(running) for running in overview.running],
+        "lanes": {lane: _lane_fields(overview, lane) for lane in Priority},
     }
     return json.dumps(fields) + "\n"
 
 
-def _lane_fields(seen: Overview, lane: Priority) -> dict[str, Any]:
-    summary = seen.lanes[lane]
+def _lane_fields(overview: Overview, lane: Priority) -> dict[str, Any]:
+    summary = overview.lanes[lane]
     return {
-        "paused": _pause_fields(seen.gate.pauses.get(lane)),
+        "paused": _pause_fields(overview.gate.pauses.get(lane)),
         "ingestions": summary.ingestions,
         "batches": summary.batches,
         "oldest_at": moment(summary.oldest_at),
         "new_list_starts_at": moment(summary.new_list_starts_at),
-        "front": [_front_fields(seen, ingestion) for ingestion in summary.front],
+        "front": [_front_fields(overview, ingestion) for ingestion in summary.front],
     }
 
 
-def _front_fields(seen: Overview, ingestion: Ingestion) -> dict[str, Any]:
+def _front_fields(overview: Overview, ingestion: Ingestion) -> dict[str, Any]:
     return {
         "ingestion_id": str(ingestion.ingestion_id),
         "label": ingestion.label or None,
         "status": ingestion.status,
         "counts": counts(ingestion),
-        "forecast": forecast_fields(seen.forecasts.get(ingestion.ingestion_id)),
+        "forecast": forecast_fields(overview.forecasts.get(ingestion.ingestion_id)),
     }
 
 

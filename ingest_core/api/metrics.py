@@ -33,17 +33,17 @@ class Metric:
 
 async def _metrics(context: Context, request: Request) -> Answer:
     queries.parameters(request)
-    seen = await context.service.overview()
+    overview = await context.service.overview()
     poison_messages = await context.service.poison_messages()
-    texts = map(str, [*_lane_metrics(seen, poison_messages), *_gate_metrics(seen, context.interval)])
+    texts = map(str, [*_lane_metrics(overview, poison_messages), *_gate_metrics(overview, context.interval)])
     return Answer(status=200, body="".join(texts), content_type=PROMETHEUS, headers={"Cache-Control": "no-cache"})
 
 
 metrics = resource(GET=_metrics)
 
 
-def _lane_metrics(seen: Overview, poison_messages: Mapping[Priority, int]) -> Iterable[Metric]:
-    lanes = seen.lanes
+def _lane_metrics(overview: Overview, poison_messages: Mapping[Priority, int]) -> Iterable[Metric]:
+    lanes = overview.lanes
     yield Metric(
         name="ingest_open_ingestions",
         meaning="Ingestions that have not ended.",
@@ -57,7 +57,7 @@ def _lane_metrics(seen: Overview, poison_messages: Mapping[Priority, int]) -> It
     yield Metric(
         name="ingest_oldest_wait_seconds",
         meaning="How long the oldest ingestion that was never started has waited; 0 if there is none.",
-        values={_lane(lane): _oldest_wait(seen, lane) for lane in Priority},
+        values={_lane(lane): _oldest_wait(overview, lane) for lane in Priority},
     )
     yield Metric(
         name="ingest_poison_messages",
@@ -66,16 +66,16 @@ def _lane_metrics(seen: Overview, poison_messages: Mapping[Priority, int]) -> It
     )
 
 
-def _gate_metrics(seen: Overview, interval: float) -> Iterable[Metric]:
-    gate = seen.gate
-    flights = [flight for lane in seen.lanes.values() for ingestion in lane.front for flight in ingestion.in_flight]
+def _gate_metrics(overview: Overview, interval: float) -> Iterable[Metric]:
+    gate = overview.gate
+    flights = [flight for lane in overview.lanes.values() for ingestion in lane.front for flight in ingestion.in_flight]
     yield Metric(
         name="ingest_batches_in_flight",
         meaning="Batches that were started and have not ended: they run, or wait for another attempt.",
         values={"": len(flights)},
     )
     yield Metric(
-        name="ingest_batches_running", meaning="Batches whose fetch is under way.", values={"": len(seen.running)}
+        name="ingest_batches_running", meaning="Batches whose fetch is under way.", values={"": len(overview.running)}
     )
     yield Metric(
         name="ingest_slots_granted_total",
@@ -114,10 +114,10 @@ def _lane(lane: Priority) -> str:
     return f'{{lane="{lane}"}}'
 
 
-def _oldest_wait(seen: Overview, lane: Priority) -> float:
+def _oldest_wait(overview: Overview, lane: Priority) -> float:
     """The front of a lane ends with the first ingestion that was never started."""
-    waiting = [ingestion.queued_at for ingestion in seen.lanes[lane].front if not ingestion.started_batches]
-    return _seconds(min(waiting), seen.now) if waiting else 0.0
+    waiting = [ingestion.queued_at for ingestion in overview.lanes[lane].front if not ingestion.started_batches]
+    return _seconds(min(waiting), overview.now) if waiting else 0.0
 
 
 def _seconds(since: datetime, now: datetime) -> float:

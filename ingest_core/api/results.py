@@ -2,10 +2,9 @@
 
 There are two ways to read results. With `limit`, the answer is a page: nothing but results, and `Link: rel="next"`
 while there is more now; programs follow it. Without `limit`, the answer is for `curl … > out.ndjson`, which follows no
-link: it has everything that has ended, up to 32 MiB. If that is not all there will ever be, because the size was
-reached or batches are still open, its last line is `{"next": "/results/…?cursor=…"}`. So a file that does not end with
-such a line is complete, and nobody takes the first part for the whole. The line cannot be mistaken for a result, which
-has an `id`.
+link: it has everything before the first batch that has not ended, up to 32 MiB. If that is not all there will ever be,
+its last line is `{"next": "/results/…?cursor=…"}`. So a file that does not end with such a line is complete, and nobody
+takes the first part for the whole. The line cannot be mistaken for a result, which has an `id`.
 """
 
 from urllib.parse import urlencode

@@ -37,7 +37,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Throttled:
-    """The API cannot be reached or asks to wait. `retry_after_seconds` counts from the answer, if the API says it."""
+    """The API cannot be reached or asks to wait: `retry_after_seconds` from its answer on, None if it does not say."""
 
     error: str
     items: Sequence[Item]

@@ -59,20 +59,20 @@ class Listing:
         With a filter of final statuses only, an ingestion is found once it is closed, most often some milliseconds
         after its end. Otherwise every open ingestion would have to be read.
         """
-        found: list[tuple[str, Listed]] = []
+        matches: list[tuple[str, Listed]] = []
         looked_at, key = 0, after
-        # With filters nobody knows how many rows a page takes; without, the rest of a longer page would be thrown away.
+        # With filters, it is unknown how many rows a page takes. Without filters, the rest of a longer page is wasted.
         page_size = MOST_LOOKED_AT if filters != Filters() else limit + 1
         async with aclosing(self._rows(filters, after, page_size)) as rows:
-            while len(found) <= limit and looked_at < MOST_LOOKED_AT:
-                count = min(READ_TOGETHER, limit + 1 - len(found), MOST_LOOKED_AT - looked_at)
+            while len(matches) <= limit and looked_at < MOST_LOOKED_AT:
+                count = min(READ_TOGETHER, limit + 1 - len(matches), MOST_LOOKED_AT - looked_at)
                 group = [row async for row in _first(rows, count)]
-                found += await self._matching(group, filters)
+                matches += await self._matching(group, filters)
                 looked_at += len(group)
                 key = _key(group[-1]) if group else key
                 if len(group) < count:
-                    return _page(found, limit, None)
-        return _page(found, limit, key)
+                    return _page(matches, limit, None)
+        return _page(matches, limit, key)
 
     async def _rows(self, filters: Filters, after: str, page_size: int) -> AsyncGenerator[Row, None]:
         """The rows of both tables, newest first, each ingestion once."""
@@ -117,11 +117,11 @@ class Listing:
             return None
 
 
-def _page(found: Sequence[tuple[str, Listed]], limit: int, key: str | None) -> ListPage:
+def _page(matches: Sequence[tuple[str, Listed]], limit: int, key: str | None) -> ListPage:
     """The page; `key` is that of the last row that was looked at, if there may be more behind it."""
-    if len(found) > limit:
-        key = found[limit - 1][0]
-    return ListPage(found=[listed for _, listed in found[:limit]], next_after=key)
+    if len(matches) > limit:
+        key = matches[limit - 1][0]
+    return ListPage(found=[listed for _, listed in matches[:limit]], next_after=key)
 
 
 def _matches(listed: Listed, filters: Filters) -> bool:

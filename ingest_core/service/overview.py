@@ -72,15 +72,15 @@ class Overviews:
 
     async def latest(self, *, including: UUID | None = None) -> Overview:
         """How everything stands, at most a second ago. It includes this ingestion, if that is open."""
-        async with self._lock:  # whoever asks at the same time shares one look
+        async with self._lock:  # calls at the same time share one look
             is_fresh = self._kept and self._clock.monotonic() < self._kept_until
             if self._kept and is_fresh and (including is None or including in self._kept.forecasts):
                 return self._kept
             looked_at, writes = self._clock.monotonic(), self._writes
-            seen = await self._look()
+            overview = await self._look()
             if writes == self._writes:  # otherwise it may lack an own write
-                self._kept, self._kept_until = seen, looked_at + KEPT_SECONDS
-            return seen
+                self._kept, self._kept_until = overview, looked_at + KEPT_SECONDS
+            return overview
 
     async def _look(self) -> Overview:
         now = self._clock.now()
@@ -149,10 +149,10 @@ def _waiting(row: OpenIngestion, read: Mapping[UUID, Ingestion | None]) -> Waiti
     )
 
 
-def _running(seen: Iterable[Ingestion], age: float) -> list[Running]:
+def _running(ingestions: Iterable[Ingestion], age: float) -> list[Running]:
     running = [
         Running(ingestion=ingestion, flight=flight)
-        for ingestion in seen
+        for ingestion in ingestions
         for flight in ingestion.in_flight
         if flight.running and not flight.is_abandoned(age)
     ]

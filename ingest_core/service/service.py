@@ -238,8 +238,8 @@ class Service:
     async def _summary(self, ingestion: Ingestion) -> Summary:
         if ingestion.has_ended:
             return Summary(ingestion=ingestion, forecast=None)
-        seen = await self.overview(including=ingestion.ingestion_id)
-        return Summary(ingestion=ingestion, forecast=seen.forecasts.get(ingestion.ingestion_id))
+        overview = await self.overview(including=ingestion.ingestion_id)
+        return Summary(ingestion=ingestion, forecast=overview.forecasts.get(ingestion.ingestion_id))
 
     async def _results(self, ingestion: Ingestion, cursor: int, limit: int, *, enough_bytes: int) -> Results:
         # A batch that was never started has no results, even if it was cancelled.

@@ -1,7 +1,7 @@
 """Closing: an ended ingestion leaves the backlog for the history, once its ended event was sent.
 
-Every step may be repeated, so whoever notices an ended ingestion in the backlog closes it: the end of its last batch, a
-cancel, and upkeep for what these have left.
+Every step may be repeated. So the process that writes the end of the last batch closes the ingestion, or a cancel does,
+and upkeep closes what these have left.
 """
 
 import json
