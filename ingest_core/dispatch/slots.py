@@ -39,7 +39,7 @@ SWEEP_CALLS_SECONDS = SWEEP_SECONDS - CALL_SECONDS - LONGEST_LEAD_SECONDS
 """The part of the extra time in which a removal may begin. The rest is for that call and a successor's early look."""
 
 LONGEST_WAIT_SECONDS = 10.0
-"""If its first slot is due later than this, a tick ends, and a later tick looks again."""
+"""If nothing runs and the first slot is due later than this, a tick ends, and a later tick looks again."""
 
 NOTE_SECONDS = 2.0
 """While a batch or a throttle waits for an age, the owner writes the age at most this often."""

@@ -124,7 +124,7 @@ class GateTable:
 class _GateProperties(Row):
     slot: Count
     token: Annotated[str, Field(min_length=1)]
-    age: Annotated[float, Field(ge=0, le=10 * MAX_AGE_SECONDS)]  # greater than any mark's age, which may raise it
+    age: Annotated[float, Field(ge=0, le=10 * MAX_AGE_SECONDS)]  # far above any mark's age, to which it may be raised
     due: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     started_at: str = ""
     throttled_reason: str = ""
