@@ -38,9 +38,11 @@ class Recorder:
         if settlement.poison:
             # It is written before the end, so that a crash in between does not lose it, and in a loop of its own, so
             # that it is not written again with each try of the end.
-            await self.until_done(
+            is_put = await self.until_done(
                 lambda: self._lanes.put_poison(batch.lane, settlement.poison), f"batch.poison_unwritten {batch}"
             )
+            if not is_put:
+                return
         ended: list[Ingestion] = []
         await self.until_done(lambda: self._write(batch, settlement, ended), f"batch.end_unwritten {batch}", batch.key)
         for ingestion in ended:
@@ -85,8 +87,8 @@ class Recorder:
         if written.value.has_ended:
             ended.append(written.value)
 
-    async def until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> None:
-        """Repeat the write until it succeeds. Meanwhile the batch counts as running here, so it is not started again.
+    async def until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> bool:
+        """Repeat the write until it succeeds; return whether it has. Meanwhile the batch counts as running here, so it is not started again.
 
         A process that is stopping tries only once. If that fails, another process starts the batch after its lease.
         """
@@ -99,13 +101,13 @@ class Recorder:
                     retry = "after_lease" if self.is_stopping else "until_written"
                     self._lines.append(LogLine(level=logging.ERROR, text=f"{event} error={error} retry={retry}"))
                 if self.is_stopping:
-                    return
+                    return False
                 self._report_failing_ends(key, failing=True)
                 await self._clock.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
             else:
                 self._report_failing_ends(key, failing=False)
-                return
+                return True
 
     def _report_failing_ends(self, key: BatchKey | None, *, failing: bool) -> None:
         """Show on the gate's row, for people, how many ends of batches cannot be written."""

@@ -221,6 +221,21 @@ async def test_a_poison_message_is_written_before_the_end_and_once() -> None:
 
 
 @in_virtual_time
+async def test_a_batch_whose_poison_message_a_stopping_process_cannot_write_does_not_end() -> None:
+    """Otherwise the message would be missing for good. Another process starts the batch after its lease."""
+    batches = Batches(Api(answer=lambda _: AttemptFailed("500")))
+    for number in range(5):
+        batch = await batches.marked(f"t{number}")
+        if number == 4:
+            batches.host.wire.failing.add("ingest-low put")
+        await batches.send(batch)
+        await asyncio.sleep(1)
+    await batches.running.stop()
+    assert (await batches.flight()).running
+    assert batches.texts()[-1] == "batch.poison_unwritten"
+
+
+@in_virtual_time
 async def test_a_closing_that_fails_is_left_to_upkeep() -> None:
     """The batch has ended all the same."""
     batches = Batches()
