@@ -88,8 +88,9 @@ class Recorder:
             ended.append(written.value)
 
     async def until_done(self, write: Callable[[], Awaitable[None]], event: str, key: BatchKey | None = None) -> bool:
-        """Repeat the write until it succeeds; return whether it has. Meanwhile the batch counts as running here, so it is not started again.
+        """Repeat the write until it succeeds, and return whether it has.
 
+        Meanwhile the batch counts as running here, so it is not started again.
         A process that is stopping tries only once. If that fails, another process starts the batch after its lease.
         """
         wait = FIRST_WAIT_SECONDS

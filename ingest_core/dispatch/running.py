@@ -158,7 +158,7 @@ class Running:
         )
         self._remember(batch, outcome.items, has_ended=settlement.record is not None)
         self._report_api_state(before)
-        tasks = [self._recorder.record(batch, settlement)]
+        tasks: list[Awaitable[object]] = [self._recorder.record(batch, settlement)]
         if throttle := settlement.throttle:
             self._gate.throttle_until(self._clock.monotonic() + throttle.seconds, throttle.reason)
             tasks.append(self._recorder.until_done(self._gate.write_throttle, "gate.throttle_unwritten"))
