@@ -3,13 +3,17 @@
 import json
 from codecs import BOM_UTF8
 from collections import Counter
+from math import inf
 from typing import Any
 
 from ingest_core.api.messages import Request
 from ingest_core.api.problems import INVALID_JSON, INVALID_REQUEST, LENGTH_REQUIRED, TOO_LARGE, Problem
+from ingest_core.api.texts import enumerated
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_ERRORS = 20
+MANY_DIGITS = 100
+"""No field takes an integer that is so long."""
 
 
 def body_of(request: Request) -> bytes:
@@ -43,19 +47,26 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     if body.startswith(BOM_UTF8):
         raise _not_json("it begins with a byte order mark")
     try:
-        value = json.loads(body.decode(), object_pairs_hook=to_object, parse_constant=refuse_constant)
+        value = _load(body.decode(), object_pairs_hook=to_object, parse_constant=refuse_constant)
     except UnicodeDecodeError as error:
         raise _not_json(f"it is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise _not_json(f"{error.msg} (line {error.lineno}, column {error.colno})") from error
     except RecursionError as error:
         raise _not_json("it is nested too deeply") from error
-    except ValueError as error:  # the base class of JSONDecodeError, so it comes last
-        raise _not_json("it has an integer of thousands of digits") from error
     if not isinstance(value, dict) or len(value) == len(outermost):
         return value, []
     counts = Counter(name for name, _ in outermost)
     return value, [name for name, count in counts.items() if count > 1][:MAX_ERRORS]
+
+
+def _load(text: str, **hooks: Any) -> Any:  # noqa: ANN401 # as json.loads
+    try:
+        return json.loads(text, **hooks)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python limits the digits of an integer (sys.set_int_max_str_digits); a float has no limit
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < MANY_DIGITS else inf, **hooks)
 
 
 def parse_object(body: bytes, *known: str) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -82,7 +93,7 @@ def duplicate_errors(names: list[str]) -> list[dict[str, str]]:
 
 def unknown_field_detail(known: tuple[str, ...]) -> str:
     """The detail for a field that does not exist."""
-    return f"Unknown field: only {', '.join(known)} are allowed." if known else "Unknown field: there are none."
+    return f"Unknown field: this body takes {enumerated(known) if known else 'none'}."
 
 
 def error_at(pointer: str, detail: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from ingest_core.api.messages import Request
 from ingest_core.api.problems import INVALID_QUERY, Problem
+from ingest_core.api.texts import enumerated
 from ingest_core.models import Priority, Status
 from ingest_core.service.listing import Filters
 
@@ -32,7 +33,7 @@ def parameters(request: Request, *known: str) -> dict[str, str]:
         if name in HOST_PARAMETERS:
             continue
         if name not in known:
-            allowed = " and ".join(known) or "none"
+            allowed = enumerated(known) if known else "none"
             raise Problem(INVALID_QUERY, f"Unknown parameter {name[:100]!r}: this path takes {allowed}.")
         if name in values:
             raise Problem(INVALID_QUERY, f"The parameter {name} occurs twice: give it once.")

@@ -82,6 +82,20 @@ async def test_a_query_parameter_that_is_not_known_is_422(
     assert desk.calls == []
 
 
+async def test_what_is_not_known_is_answered_with_what_is(desk: Desk) -> None:
+    """A caller who has misspelt a name need not look it up."""
+    for handler, takes in (
+        (api.ingestions, "status, priority, limit and cursor"), (api.results, "cursor and limit"), (api.lanes, "none"),
+    ):  # fmt: skip
+        detail = (await desk.call(handler, query="x=1", ingestion_id=NOBODY)).json["detail"]
+        assert detail == f"Unknown parameter 'x': this path takes {takes}."
+    for (handler, method, path), takes in zip(
+        BODIES, ("ids, priority and label", "priority", "reason", "none", "reason and until"), strict=True
+    ):
+        errors = (await desk.call(handler, method, body={"x": 1}, **path)).json["errors"]
+        assert {"pointer": "/x", "detail": f"Unknown field: this body takes {takes}."} in errors
+
+
 @pytest.mark.parametrize(("handler", "path", "allow"), RESOURCES)
 async def test_the_hosts_own_parameters_are_no_business_of_ours(
     desk: Desk, handler: Handler, path: dict, allow: str

@@ -49,7 +49,7 @@ def test_a_hundred_thousand_ids_are_accepted() -> None:
         ('{"ids": [], "priority": "HIGH"}', "/ids"),
         ({"ids": list(range(1, MAX_IDS + 2)), "priority": "HIGH"}, "/ids"),
         *[(f'{{"ids": [1, {text}], "priority": "HIGH"}}', "/ids/1")
-          for text in ("0", "-1", "1000000008", "true", "1.0", "1e3", '"1"', "null", "[1]", "{}")],
+          for text in ("0", "-1", "1000000008", "9" * 5000, "true", "1.0", "1e3", '"1"', "null", "[1]", "{}")],
         ('{"ids": "1", "priority": "HIGH"}', "/ids"),
         ('{"ids": null, "priority": "HIGH"}', "/ids"),
         ('{"ids": {"0": 1}, "priority": "HIGH"}', "/ids"),
@@ -85,7 +85,7 @@ def test_valid_json_that_breaks_the_contract_is_422(body: str | dict, pointer: s
         b"", b" \n", b"{", b"abc", b"{'ids': [1]}", b'{"ids": [1], "priority": "HIGH"} x', b"\xff\xfe\x00",
         b'\xef\xbb\xbf{"ids": [1], "priority": "HIGH"}', '{"ids": [1], "priority": "HIGH"}'.encode("utf-16"),
         b'{"ids": [NaN], "priority": "HIGH"}', b'{"ids": [Infinity], "priority": "HIGH"}',
-        b'{"ids": [' + b"9" * 5000 + b'], "priority": "HIGH"}', b"[" * 100_000, b'{"a":' * 50_000,
+        b"[" * 100_000, b'{"a":' * 50_000,
         b'{"ids": [1], "priority": "HI\nGH"}', b"\x00" * 2_000_000, b"[1," * 700_000,
     ],
 )  # fmt: skip
@@ -100,7 +100,7 @@ def test_what_is_not_json_is_400(body: bytes) -> None:
     ("body", "reason"),
     [
         (b"", "it is empty"), (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
-        (b"[NaN]", "NaN is no JSON value"), (b"[" + b"9" * 5000 + b"]", "it has an integer of thousands of digits"),
+        (b"[NaN]", "NaN is no JSON value"),
         (b'{"a": "\xff"}', "it is not UTF-8 (byte 7)"),
     ],
 )  # fmt: skip

@@ -27,7 +27,8 @@ highest priority goes first, and the oldest list first within a priority.
 
 Every error is `application/problem+json` with a `type` that never changes. Another method on a path is answered `405`
 with `Allow`, and `HEAD` as `GET`. The Functions host itself answers without a body: `400` to malformed HTTP, `401`
-without a function key, `404` to an unknown path, `414` and `431` to addresses and headers that are too long.
+without a function key, `404` to an unknown path, `414` and `431` to addresses and headers that are too long, `500` to a
+body of more than 100 MiB.
 
 Fields and values of `status` may be added; what is here keeps its name, type and meaning.
 """

@@ -13,6 +13,10 @@ from ingest_core.models import Priority, Status
 
 Count = Annotated[int, Field(ge=0)]
 Moment = AwareDatetime
+LastStart = Annotated[
+    Moment | None,
+    Field(description="When the latest batch started. It may lie a moment ahead: a slot is taken before its start."),
+]
 Switch = Literal["ALL", "HIGH", "MEDIUM", "LOW"]
 
 
@@ -221,7 +225,7 @@ class Lanes(_Answer):
 
     now: Moment
     interval_seconds: float
-    last_start_at: Moment | None
+    last_start_at: LastStart
     next_slot_at: Moment = Field(description="When the next batch may start, throttling included.")
     throttled: Throttled | None
     down_since: str | None = Field(description="Since when the external API is taken to be down.")
@@ -234,7 +238,10 @@ class Lanes(_Answer):
 
 
 class WaitingCounts(_Answer):
-    """How many different ingestions are at the front of each lane; 32 may stand for more."""
+    """How many different ingestions have a message at the front of each lane; 32 may stand for more.
+
+    One that has ended counts until its message is removed.
+    """
 
     HIGH: Count
     MEDIUM: Count
@@ -246,7 +253,7 @@ class Health(_Answer):
 
     status: Literal["ok"]
     waiting: WaitingCounts
-    last_start_at: Moment | None
+    last_start_at: LastStart
     throttled_until: Moment | None
     down_since: str | None
     paused_lanes: list[Switch]
