@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from ingest_core.api import bodies, queries, steering, views
 from ingest_core.api.json_body import body_of
 from ingest_core.api.lanes_view import lanes_text
-from ingest_core.api.messages import Answer, Request
+from ingest_core.api.messages import NO_CACHE, Answer, Request
 from ingest_core.api.metrics import metrics
 from ingest_core.api.negotiation import entity_tag, has_already
 from ingest_core.api.problems import NOT_DISPATCHING, STORAGE_UNAVAILABLE, UNKNOWN_LANE, Problem
@@ -42,9 +42,6 @@ DEFAULT_BATCHES, MAX_BATCHES = 100, 1000
 DEFAULT_LISTED, MAX_LISTED = 20, 100
 MAX_CURSOR = 10**6
 
-NO_CACHE = {"Cache-Control": "no-cache"}
-"""A cache must ask before it gives an answer again: states change at any time."""
-
 
 async def _ingest(context: Context, request: Request) -> Answer:
     queries.parameters(request)
@@ -74,7 +71,7 @@ async def _batches(context: Context, request: Request) -> Answer:
     cursor = queries.number(values, "cursor", default=0, least=0, most=MAX_CURSOR)
     limit = queries.number(values, "limit", default=DEFAULT_BATCHES, least=1, most=MAX_BATCHES)
     page = await context.service.batches(ingestion_id, cursor=cursor, limit=limit)
-    headers = {}
+    headers = dict(NO_CACHE)
     if page.end < page.ingestion.batch_count:
         query = urlencode({"cursor": page.end, "limit": limit})
         headers["Link"] = f'</status/{ingestion_id}/batches?{query}>; rel="next"'

@@ -10,6 +10,9 @@ PROBLEM = "application/problem+json"
 PROMETHEUS = "text/plain; version=0.0.4"
 """Without a charset, because the Functions host adds one."""
 
+NO_CACHE = {"Cache-Control": "no-cache"}
+"""A cache must ask before it gives an answer again: states change at any time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

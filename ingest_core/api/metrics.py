@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ingest_core.api import queries
-from ingest_core.api.messages import PROMETHEUS, Answer, Request
+from ingest_core.api.messages import NO_CACHE, PROMETHEUS, Answer, Request
 from ingest_core.api.routing import Context, resource
 from ingest_core.models import Priority
 from ingest_core.service.overview import Overview
@@ -36,7 +36,7 @@ async def _metrics(context: Context, request: Request) -> Answer:
     overview = await context.service.overview()
     poison_messages = await context.service.poison_messages()
     texts = map(str, [*_lane_metrics(overview, poison_messages), *_gate_metrics(overview, context.interval)])
-    return Answer(status=200, body="".join(texts), content_type=PROMETHEUS, headers={"Cache-Control": "no-cache"})
+    return Answer(status=200, body="".join(texts), content_type=PROMETHEUS, headers=NO_CACHE)
 
 
 metrics = resource(GET=_metrics)

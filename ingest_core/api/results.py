@@ -9,7 +9,7 @@ takes the first part for the whole. The line cannot be mistaken for a result, wh
 
 from urllib.parse import urlencode
 
-from ingest_core.api.messages import JSON, Answer, Request
+from ingest_core.api.messages import JSON, NO_CACHE, Answer, Request
 from ingest_core.api.negotiation import preferred_type
 from ingest_core.api.queries import number, parameters
 from ingest_core.api.routing import Context, path_id, resource
@@ -34,7 +34,7 @@ async def _read(context: Context, request: Request) -> Answer:
     lines = [result_text(item) for item in page.items]
     if "limit" not in values and not page.is_complete:
         lines.append(f'{{"next": "{following}"}}')
-    headers = {"Vary": "Accept"}
+    headers = {**NO_CACHE, "Vary": "Accept"}
     if page.has_more:
         headers["Link"] = f'<{following}>; rel="next"'
     media_type = preferred_type(request.headers.get("accept", ""))

@@ -188,6 +188,16 @@ async def test_nobody_knows_how_long_a_paused_list_waits(desk: Desk) -> None:
     assert (answer.json["forecast"], answer.headers["Retry-After"]) == (None, "60")
 
 
+@pytest.mark.parametrize(
+    "handler",
+    [api.status, api.batches, api.results, api.ingestion, api.ingestions, api.lanes, api.metrics, api.health],
+)
+async def test_a_cache_must_ask_again_for_whatever_may_change(desk: Desk, handler: Handler) -> None:
+    """Without this header, some keep an answer for as long as they like."""
+    answer = await desk.call(handler, ingestion_id=await desk.post([1]))
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+
 # Lists ---------------------------------------------------------------------------------------------------------------
 
 
