@@ -117,7 +117,8 @@ RESULTS: Node = {
     "summary": "Give what was fetched so far, in the order of the list.",
     "description": "Without `limit`, everything before the first batch that has not ended, up to 32 MiB; if that is not"
     " all there will ever be, the last line says where to go on. With `limit`, a page of results and nothing else;"
-    " follow `Link`.\n\n`Accept` chooses between lines and an array.",
+    " follow `Link`. A page without `Link` is the last for now, and for good if the ingestion had ended before the page"
+    " was asked for.\n\n`Accept` chooses between lines and an array.",
     "parameters": [parameter("batchCursor"), limit(None, 1000, "Batches on a page.")],
     "responses": {
         "200": {
