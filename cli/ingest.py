@@ -47,6 +47,7 @@ exit codes:
   4    the API refused the request
   124  the time was up, or the ingestion has not ended yet
   130  Ctrl-C: the ingestion goes on
+  141  the reader of the output has gone away
 
 examples:
   python3 ingest.py submit customers.csv --priority LOW --label "July customers" --wait
@@ -409,7 +410,7 @@ class Client:
         if isinstance(cause, http.client.InvalidURL):
             raise Failure(USAGE, f"INGEST_URL cannot be used: {cause}.")
         text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause) or type(cause).__name__
-        return f"No answer from {self.url}: {printable(text)}."
+        return f"No answer from {self.url}: {printable(text)}. Is the service running, and is INGEST_URL right?"
 
     def _accepted(self, answer: Answer, sent: IdList | None) -> Answer:
         if answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status == HTTPStatus.NOT_MODIFIED:
@@ -445,11 +446,11 @@ def explain(answer: Answer, sent: IdList | None, url: str) -> str:
     if not isinstance(problem, dict) or "title" not in problem:
         return _explain_status(answer, url)
     lines = [f"The API answers {answer.status}: {problem['title']}."]
-    lines += [str(problem["detail"])] if problem.get("detail") else []
     errors = problem.get("errors")
-    for error in errors if isinstance(errors, list) else []:
-        if isinstance(error, dict):
-            lines.append(f"{_place(str(error.get('pointer', '')), sent)}: {error.get('detail', '')}")
+    shown = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    lines += [f"{_place(str(error.get('pointer', '')), sent)}: {error.get('detail', '')}" for error in shown]
+    if not shown and problem.get("detail"):
+        lines.append(str(problem["detail"]))
     kind = str(problem.get("type", "about:blank"))
     lines += [] if kind == "about:blank" else [f"See {url if kind.startswith('/') else ''}{kind}"]
     return "\n  ".join(printable(line) for line in lines)
@@ -631,7 +632,9 @@ def submit(client: Client, options: argparse.Namespace) -> int:
     id_list = read_input(options.file)
     key = header_value("--idempotency-key", options.idempotency_key or str(uuid.uuid4()))
     say(f"Idempotency-Key: {key}")
-    body = {"ids": id_list.ids, "priority": options.priority} | ({"label": options.label} if options.label else {})
+    body = {"ids": id_list.ids, "priority": options.priority} | (
+        {} if options.label is None else {"label": options.label}
+    )
     repeat = f"It may have been accepted. To send it once and only once, repeat with --idempotency-key {key}"
     try:
         answer = client.call("POST", "/ingest", body, {"Idempotency-Key": key}, sent=id_list)

@@ -72,6 +72,20 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(
     assert len(api.lists) == 1
 
 
+def test_the_apis_errors_are_shown_at_their_places(
+    api: ContractApi, api_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty label is sent too, so that the API can refuse it."""
+    errors = [{"pointer": "/label", "detail": "Must be 1 to 100 characters."}]
+    body = {"title": "Request is not valid", "detail": "Fix the fields listed in `errors`.", "errors": errors}
+    api.script("POST", "/ingest", Scripted(status=422, body=body))
+    assert run_here(api_url, FakeClock(), "submit", list_file(tmp_path), "--priority", "LOW", "--label", "") == 4
+    assert api.requests[-1].body["label"] == ""
+    error = capsys.readouterr().err
+    assert "\n  label: Must be 1 to 100 characters." in error
+    assert "`errors`" not in error
+
+
 def test_retry_after_is_obeyed_and_silence_backs_off(api: ContractApi, api_url: str) -> None:
     """A number, a date, and nothing at all."""
     date = {"Date": "Fri, 27 Nov 2026 10:00:00 GMT", "Retry-After": "Fri, 27 Nov 2026 10:00:09 GMT"}
@@ -102,7 +116,9 @@ def test_a_service_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]
     clock = FakeClock()
     assert run_here(url, clock, "list") == 124
     assert 50 <= clock.seconds <= 60
-    assert f"No answer from {url}: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"No answer from {url}: " in error
+    assert "Is the service running, and is INGEST_URL right?" in error
 
 
 @pytest.fixture
