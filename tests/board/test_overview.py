@@ -66,7 +66,7 @@ def test_filters_are_kept_in_the_address(world: World, open_page: Open) -> None:
 
 
 def test_older_lists_are_fetched_on_request(world: World, open_page: Open) -> None:
-    """The first page has 20."""
+    """The first page has 20. When another list ends, none between the pages gets lost."""
     world.add(*(summary(number, status="completed") for number in range(1, 26)))
     page = open_page()
     rows = page.get_by_role("region", name="Recent lists").locator("tbody tr")
@@ -74,6 +74,10 @@ def test_older_lists_are_fetched_on_request(world: World, open_page: Open) -> No
     page.get_by_role("button", name="Show older lists").click()
     expect(rows).to_have_count(25)
     expect(page.get_by_role("button", name="Show older lists")).to_be_hidden()
+    expect(page.get_by_role("link", name="List 5", exact=True)).to_be_focused()
+    world.add(summary(26, status="completed"), summary(27))
+    expect(page.get_by_role("link", name="List 26")).to_be_visible()
+    expect(rows).to_have_count(26)
 
 
 def test_focus_and_selection_survive_refreshes(world: World, open_page: Open) -> None:

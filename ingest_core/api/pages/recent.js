@@ -1,6 +1,7 @@
 // Lists with their outcome, newest first, with filters that live in the address.
 
 import { read } from "./api.js";
+import { actionButton } from "./dialogs.js";
 import { el, keyed, setText, setTextOrHide } from "./dom.js";
 import { aheadWords, ENDED, exactly, forecastWords, LANES, listName, moment, progress, statusWord } from "./words.js";
 
@@ -48,25 +49,24 @@ export function createRecent(query) {
   const lane = select("Lane", PRIORITIES);
   const body = el("tbody");
   const none = el("p", { class: "empty", hidden: true });
-  const older = el("button", { type: "button", hidden: true, on: { click: () => showMore() } }, "Show older lists");
+  const older = actionButton("Show older lists", () => showMore(), null);
   const table = el("table", {}, el("caption", { class: "hidden-text" }, "Lists, newest first"),
     el("thead", {}, el("tr", {}, ...HEADS.map(name => el("th", { scope: "col" }, name)))),
     body);
   const node = el("section", { "aria-labelledby": "lists-title" },
     el("div", { class: "row" }, el("h2", { id: "lists-title" }, "Recent lists"), el("div", { class: "filters" }, status, lane)),
-    el("div", { class: "scroll" }, table), none, older);
+    el("div", { class: "scroll" }, table), none, older.node);
   let filters = null;
-  let pages = [];
+  let lists = [];
   let next = null;
   let lookedAt = -Infinity;
   let change = null;
 
   function draw() {
-    const found = new Map(pages.flat().map(one => [one.ingestion_id, one]));
-    keyed(body, [...found.values()], { key: one => one.ingestion_id, make: createRow, update: updateRow });
-    table.hidden = !found.size;
-    setTextOrHide(none, !found.size && noneWords());
-    older.hidden = next === null;
+    keyed(body, lists, { key: one => one.ingestion_id, make: createRow, update: updateRow });
+    table.hidden = !lists.length;
+    setTextOrHide(none, !lists.length && noneWords());
+    older.node.hidden = next === null;
   }
 
   function noneWords() {
@@ -81,8 +81,9 @@ export function createRecent(query) {
     try {
       const { value } = await read(queryOf(asked));
       if (asked !== filters) return;
-      pages[0] = value.ingestions;
-      if (pages.length === 1) next = value.next_cursor;
+      const rest = value.next_cursor ? olderThan(value.ingestions.at(-1)) : [];
+      if (!rest.length) next = value.next_cursor;
+      lists = [...value.ingestions, ...rest];
       draw();
     } catch (error) {
       lookedAt = -Infinity;
@@ -90,25 +91,24 @@ export function createRecent(query) {
     }
   }
 
+  /** What is shown and was created before this list; without one, everything. */
+  const olderThan = last => lists.filter(one => !last || one.created_at < last.created_at);
+
   async function showMore() {
-    older.disabled = true;
     const asked = filters;
-    try {
-      const { value } = await read(queryOf(asked, next));
-      if (asked !== filters) return;
-      pages.push(value.ingestions);
-      next = value.next_cursor;
-      draw();
-      setTextOrHide(none, "");
-    } catch (error) {
-      setTextOrHide(none, error.message);
-    } finally {
-      older.disabled = false;
-    }
+    const { value } = await read(queryOf(asked, next));
+    if (asked !== filters) return;
+    const before = lists.length;
+    const known = new Set(lists.map(one => one.ingestion_id));
+    lists.push(...value.ingestions.filter(one => !known.has(one.ingestion_id)));
+    next = value.next_cursor;
+    const hadFocus = older.node.contains(document.activeElement);
+    draw();
+    if (hadFocus && older.node.hidden) (body.children[before] || body.lastElementChild).querySelector("a").focus();
   }
 
   function show(found) {
-    pages = [];
+    lists = [];
     next = null;
     lookedAt = -Infinity;
     status.firstElementChild.value = found.get("status") || "";
@@ -130,6 +130,7 @@ export function createRecent(query) {
 
   status.addEventListener("change", choose);
   lane.addEventListener("change", choose);
+  older.node.hidden = true;
   show(query);
   return {
     node,
