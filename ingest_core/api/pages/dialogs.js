@@ -2,6 +2,11 @@
 
 import { el, newId, setTextOrHide } from "./dom.js";
 
+/** What a person does about a failure: without storage, the service's own words are meant for programs. */
+function wordsFor({ kind, title, message }) {
+  return ["storage", "silence"].includes(kind) ? `${title}. Try again in a moment.` : message;
+}
+
 /** Put the API's messages at the fields that they name; returns what belongs to no field. */
 export function showProblem(error, fields) {
   const rest = [];
@@ -11,7 +16,7 @@ export function showProblem(error, fields) {
     else rest.push(`${pointer} ${detail}`.trim());
   }
   if (error.errors?.length && !rest.length) return "";
-  return [error.message, ...rest].join(" ");
+  return [wordsFor(error), ...rest].join(" ");
 }
 
 /**
@@ -22,15 +27,18 @@ export function openDialog({ title, content, confirm, dangerous = false, fields 
   const titleId = newId();
   const problem = el("p", { class: "wrong", role: "alert", hidden: true });
   const go = el("button", { class: dangerous ? "danger" : "main" }, confirm);
-  const back = el("button", { type: "button", on: { click: () => dialog.close() } }, "Back");
+  const back = el("button", { type: "button", on: { click: () => isBusy || dialog.close() } }, "Back");
   const form = el("form", { method: "dialog" },
     el("h2", { id: titleId }, title), ...content, problem, el("div", { class: "actions" }, go, back));
   const dialog = el("dialog", { class: "dialog", "aria-labelledby": titleId }, form);
+  let isBusy = false;
   form.addEventListener("submit", async event => {
     event.preventDefault();
-    if (go.disabled) return;
-    go.disabled = true;
+    if (isBusy) return;
+    isBusy = true;
+    go.setAttribute("aria-disabled", "true"); // `disabled` would take the focus away
     Object.values(fields).forEach(one => one.setError(""));
+    setTextOrHide(problem, "");
     try {
       await act();
       dialog.close();
@@ -38,8 +46,12 @@ export function openDialog({ title, content, confirm, dangerous = false, fields 
       setTextOrHide(problem, showProblem(error, fields));
       form.querySelector("[aria-invalid]")?.focus();
     } finally {
-      go.disabled = false;
+      isBusy = false;
+      go.removeAttribute("aria-disabled");
     }
+  });
+  dialog.addEventListener("cancel", event => {
+    if (isBusy) event.preventDefault(); // whether it has worked is told here
   });
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -63,7 +75,7 @@ export function actionButton(words, act, kind = "small") {
     try {
       await act();
     } catch (error) {
-      setTextOrHide(problem, error.message);
+      setTextOrHide(problem, wordsFor(error));
     } finally {
       isBusy = false;
       button.removeAttribute("aria-disabled");
