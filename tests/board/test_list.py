@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.board.conftest import Open
-from tests.board.world import World, at, list_id, problem, summary
+from tests.board.world import STORAGE_GONE, World, at, list_id, problem, summary
 
 
 def test_a_list_is_watched_until_it_has_ended(world: World, open_page: Open) -> None:
@@ -48,7 +48,7 @@ def test_a_cancel_names_what_is_lost_and_takes_a_reason(world: World, open_page:
 
 
 def test_a_cancel_that_fails_is_explained_in_the_dialog(world: World, open_page: Open) -> None:
-    """In the words of the API."""
+    """In the words of the API, or simply, if storage is gone; the focus stays where it was."""
     world.add(summary(1))
     path = f"/ingestions/{list_id(1)}/cancel"
     world.problems["POST", path] = problem(
@@ -56,10 +56,14 @@ def test_a_cancel_that_fails_is_explained_in_the_dialog(world: World, open_page:
     )
     page = open_page(f"/#/list/{list_id(1)}")
     page.get_by_role("button", name="Cancel …").click()
-    page.get_by_role("button", name="Cancel the list").click()
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(
-        "Ingestion has ended. It can no longer be changed."
-    )
+    button = page.get_by_role("button", name="Cancel the list")
+    button.press("Enter")
+    alert = page.get_by_role("dialog").get_by_role("alert")
+    expect(alert).to_have_text("Ingestion has ended. It can no longer be changed.")
+    expect(button).to_be_focused()
+    world.trouble = STORAGE_GONE
+    button.press("Enter")
+    expect(alert).to_have_text("Storage cannot be reached. Try again in a moment.")
 
 
 def test_a_list_moves_to_another_lane(world: World, open_page: Open) -> None:
@@ -103,6 +107,30 @@ def test_batches_come_in_pages(world: World, open_page: Open) -> None:
     expect(rows).to_have_count(5)
     expect(rows.first.locator("th")).to_have_text("41")
     expect(page.get_by_role("button", name="Next →")).to_be_disabled()
+
+
+def test_the_focus_stays_on_the_buttons_that_turn_pages(world: World, open_page: Open) -> None:
+    """Also where they lead no further."""
+    world.add(summary(1, counts={"batches": 45, "ids": 135, "yet_to_start": 45}))
+    page = open_page(f"/#/list/{list_id(1)}")
+    first = page.locator("tbody tr th").first
+    for name, shown in (("Next →", "21"), ("← Previous", "1"), ("Next →", "21"), ("Where it is now", "1")):
+        button = page.get_by_role("button", name=name)
+        button.press("Enter")
+        expect(first).to_have_text(shown)
+        page.wait_for_timeout(100)  # a button that cannot be used any more loses the focus a little later
+        expect(button).to_be_focused()
+
+
+def test_batches_that_could_not_be_read_are_read_later(world: World, open_page: Open) -> None:
+    """Although the list itself is unchanged by then."""
+    world.add(summary(1, status="completed", counts={"completed": 10, "yet_to_start": 0}))
+    path = f"/status/{list_id(1)}/batches"
+    world.problems["GET", path] = STORAGE_GONE
+    page = open_page(f"/#/list/{list_id(1)}")
+    expect(page.locator("#alert")).to_contain_text("its storage cannot be reached")
+    del world.problems["GET", path]
+    expect(page.locator("tbody tr")).to_have_count(10)
 
 
 def test_an_unchanged_list_is_not_sent_again(world: World, open_page: Open) -> None:

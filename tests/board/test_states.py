@@ -1,5 +1,6 @@
 """Tests of what the board says when something is wrong, in a browser."""
 
+import re
 import time
 
 import pytest
@@ -80,6 +81,16 @@ def test_a_throttle_is_told_with_its_reason_and_a_countdown(world: World, open_p
     expect(page.locator("main")).to_contain_text("the API answered 429")
     expect(page.get_by_role("timer")).to_contain_text("Throttled: goes on in")
     expect(page.locator("#announcement")).to_have_text("Throttled: the API answered 429")
+
+
+def test_a_countdown_is_right_while_other_answers_are_slow(world: World, open_page: Open) -> None:
+    """The service's time is that of its answer, not that of the last one."""
+    world.throttled = {"until": at(60), "reason": "the API answered 429"}
+    world.delays["/ingestions"] = 3
+    page = open_page()
+    timer = page.get_by_role("timer")
+    expect(timer).to_contain_text("goes on in")
+    assert re.search("goes on in 5[0-7] s", timer.inner_text())
 
 
 def test_the_live_region_stays_quiet_while_nothing_changes(world: World, open_page: Open) -> None:

@@ -1,5 +1,6 @@
 """Tests of the form for a new list, in a browser."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.board.conftest import Open
@@ -108,15 +109,58 @@ def test_a_file_can_be_dropped(open_page: Open) -> None:
     expect(page.locator(".review")).to_contain_text("3 IDs")
 
 
+def test_a_file_that_misses_the_form_does_not_replace_the_page(open_page: Open) -> None:
+    """What was typed would be gone."""
+    page = open_page("/#/new")
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    drop = (
+        "() => { const data = new DataTransfer(); data.items.add(new File(['4'], 'ids.txt'));"
+        " const options = {dataTransfer: data, bubbles: true, cancelable: true};"
+        " return document.body.dispatchEvent(new DragEvent('drop', options)); }"
+    )
+    assert page.evaluate(drop) is False
+
+
+def test_a_file_that_is_no_text_is_refused(open_page: Open) -> None:
+    """Not each of its lines, which nobody can read."""
+    page = open_page("/#/new")
+    content = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
+    page.get_by_label("Or a file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": content})
+    expect(_error_of(page, "IDs")).to_have_text("a.png cannot be read: it is no text file.")
+    expect(page.locator(".review")).to_contain_text("No IDs yet.")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('1,"never closed\n' + "\n".join(f'{one},"a b"' for one in range(2, 50_001)), "50,000 IDs"),
+        ('1,"never closed\n2\n3', "3 IDs"),
+        ('id;name\n1;"a ""b"";\nc"\n2;6" pipe\n3;', "3 IDs"),
+        ('"7", "8"', "2 IDs"),
+        ("\ufeff[1, 2]", "2 IDs"),
+    ],
+    ids=["wrongly closed", "never closed", "doubled", "one line", "byte order mark"],
+)
+def test_quotation_marks_lose_no_line(open_page: Open, text: str, shown: str) -> None:
+    """Also one that is never closed, in a text so long that reading on from each mark would take minutes."""
+    page = open_page("/#/new")
+    data = {"name": "ids.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    page.get_by_label("Or a file").set_input_files(data)
+    expect(page.locator(".counts")).to_have_text(shown)
+    expect(page.locator(".wrong-lines li")).to_have_count(0)
+
+
 def test_a_large_file_is_kept_beside_the_text_area(world: World, open_page: Open) -> None:
-    """A text area would lay out every line. One ID more than a list takes is refused before it is sent."""
+    """A text area would lay out every line. How many IDs a list takes is the service's setting, so it decides."""
     page = open_page("/#/new")
     content = "\n".join(map(str, range(1, 100_002))).encode()
     page.get_by_label("Or a file").set_input_files({"name": "all.txt", "mimeType": "text/plain", "buffer": content})
     expect(page.locator(".review")).to_contain_text("100,001 IDs")
+    detail = "Give 1 to 100000 IDs, not 100001."
+    errors = [{"pointer": "/ids", "detail": detail}]
+    world.problems["POST", "/ingest"] = problem(422, "invalid-request", "Wrong", "Fix `errors`.", errors=errors)
     page.get_by_role("button", name="Submit").click()
-    expect(_error_of(page, "IDs")).to_have_text("A list takes 100,000 IDs. Split it.")
-    assert _posted(world) == []
+    expect(_error_of(page, "IDs")).to_have_text(detail)
     page.get_by_role("button", name="Remove it").click()
     expect(page.get_by_label("IDs", exact=True)).to_be_focused()
     expect(page.locator(".review")).to_contain_text("No IDs yet.")

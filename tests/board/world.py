@@ -7,6 +7,7 @@ kept, so that a test can say what the page asked for.
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class World:
         self.problems: dict[tuple[str, str], Reply] = {}
         self.key: str | None = None
         self.openapi: dict[str, Any] | None = None
+        self.delays: dict[str, float] = {}
         self.is_silent = False
         self.is_busy = False
         self.asked: list[Asked] = []
@@ -248,6 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             body=json.loads(data) if data else None,
         )
         self.world.asked.append(asked)
+        time.sleep(self.world.delays.get(asked.path, 0))
         if self.world.is_silent:
             self.close_connection = True
             return

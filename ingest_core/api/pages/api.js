@@ -3,13 +3,15 @@
 import { el, field } from "./dom.js";
 
 const PATIENCE_MS = 10000;
+/** For what is large. */
+export const LONG_PATIENCE_MS = 60000;
 const KEY = "x-functions-key";
 
 /** An answer that is an error. `kind` is `problem`, `storage` or `silence` (no answer at all). */
 export class CallFailed extends Error {
-  constructor({ kind, status = 0, title, detail = "", errors = [], retryAfter = null }) {
+  constructor({ kind, status = 0, title, detail = "", errors = [] }) {
     super(detail ? `${title}. ${detail}` : title);
-    Object.assign(this, { kind, status, title, detail, errors, retryAfter });
+    Object.assign(this, { kind, status, title, detail, errors });
   }
 }
 
@@ -43,27 +45,27 @@ function openKeyDialog(wasWrong) {
   });
 }
 
-async function send(method, path, { body, headers, signal }) {
+async function send(method, path, { body, headers, patience }) {
   const key = sessionStorage.getItem(KEY);
   const all = { ...headers, ...(key && { [KEY]: key }), ...(body && { "Content-Type": "application/json" }) };
-  const patience = AbortSignal.timeout(PATIENCE_MS);
   try {
     const answer = await fetch(path, {
       method, headers: all, body, cache: "no-store", credentials: "same-origin",
-      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+      signal: AbortSignal.timeout(patience), // it also ends the reading of the body
     });
     return { answer, key };
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new CallFailed({ kind: "silence", title: "No answer from the service", detail: "" });
+  } catch {
+    throw silence();
   }
 }
 
+const silence = () => new CallFailed({ kind: "silence", title: "No answer from the service" });
+
 /** Send a request. A 401 asks for the key and repeats it. Raises `CallFailed`. */
-export async function call(method, path, { json, headers = {}, signal } = {}) {
+export async function call(method, path, { json, headers = {}, patience = PATIENCE_MS } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
   for (;;) {
-    const { answer, key } = await send(method, path, { body, headers, signal });
+    const { answer, key } = await send(method, path, { body, headers, patience });
     if (answer.ok || answer.status === 304) return answer;
     if (answer.status !== 401) throw await errorOf(answer);
     const newer = sessionStorage.getItem(KEY);
@@ -85,21 +87,24 @@ async function errorOf(answer) {
     title: found.title || `The service answered ${answer.status}`,
     detail: found.detail,
     errors: Array.isArray(found.errors) ? found.errors : [],
-    retryAfter: Number(answer.headers.get("Retry-After")) || null,
   });
 }
 
 const seen = new Map();
 const REMEMBERED = 50;
 
-/** GET JSON, with `If-None-Match` if there was an ETag: then the very same object is returned again. */
-export async function read(path, options = {}) {
+/**
+ * GET JSON, with `If-None-Match` if there was an ETag: then the very same object is returned again. `at` is when it came,
+ * by `performance.now()`.
+ */
+export async function read(path) {
   const before = seen.get(path);
   const headers = { Accept: "application/json", ...(before && { "If-None-Match": before.etag }) };
-  const answer = await call("GET", path, { ...options, headers });
-  const retryAfter = Number(answer.headers.get("Retry-After")) || null;
-  if (answer.status === 304) return { value: before.value, retryAfter };
-  const value = await answer.json().catch(() => {
+  const answer = await call("GET", path, { headers });
+  const at = performance.now();
+  if (answer.status === 304) return { value: before.value, at };
+  const value = await answer.json().catch(error => {
+    if (error.name === "TimeoutError") throw silence();
     throw new CallFailed({ kind: "silence", title: "The answer is not the service's", detail: "Is a proxy in between?" });
   });
   const etag = answer.headers.get("ETag");
@@ -108,7 +113,7 @@ export async function read(path, options = {}) {
     seen.set(path, { etag, value });
     if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value);
   }
-  return { value, retryAfter, link: answer.headers.get("Link") };
+  return { value, at };
 }
 
 /** A fresh key for `Idempotency-Key`. (`randomUUID` is missing where a page is not served securely.) */

@@ -1,6 +1,6 @@
 // The batches of a list and what they fetched, a page at a time, and all results as a file.
 
-import { call, read } from "./api.js";
+import { call, LONG_PATIENCE_MS, read } from "./api.js";
 import { el, keyed, setAttribute, setText, setTextOrHide } from "./dom.js";
 import { actionButton } from "./dialogs.js";
 import { batches, exactly, number, statusWord } from "./words.js";
@@ -45,7 +45,8 @@ async function download(id) {
   let cursor = 0;
   while (cursor !== null) {
     const query = new URLSearchParams({ limit: PER_DOWNLOAD, cursor });
-    const answer = await call("GET", `/results/${id}?${query}`, { headers: { Accept: "application/x-ndjson" } });
+    const answer = await call("GET", `/results/${id}?${query}`, { headers: { Accept: "application/x-ndjson" },
+      patience: LONG_PATIENCE_MS });
     parts.push(await answer.text());
     const next = /[?&]cursor=([0-9]+)[^>]*>;\s*rel="next"/.exec(answer.headers.get("Link") || "");
     cursor = next ? Number(next[1]) : null;
@@ -59,8 +60,8 @@ export function createBatches(id) {
   const body = el("tbody");
   const position = el("span", { class: "quiet" });
   const problem = el("p", { class: "wrong", role: "alert", hidden: true });
-  const back = el("button", { type: "button", class: "small", on: { click: () => go(start - PAGE) } }, "← Previous");
-  const on = el("button", { type: "button", class: "small", on: { click: () => go(start + PAGE) } }, "Next →");
+  const back = el("button", { type: "button", class: "small", on: { click: () => turn(-PAGE) } }, "← Previous");
+  const on = el("button", { type: "button", class: "small", on: { click: () => turn(PAGE) } }, "Next →");
   const now = el("button", { type: "button", class: "small", on: { click: () => go(presentPage()) } }, "Where it is now");
   const failed = actionButton("Next failed", () => goToFailed());
   const file = actionButton("Download all results", () => download(encodeURIComponent(id)));
@@ -71,20 +72,25 @@ export function createBatches(id) {
     problem, el("div", { class: "pager" }, back, position, on, now, failed.node));
   let start = 0;
   let one = null;
+  let drawn = null; // the list as it was when its batches were read
 
   function presentPage() {
     const ended = one.counts.completed + one.counts.failed;
     return Math.floor(Math.max(0, Math.min(ended, one.counts.batches - 1)) / PAGE) * PAGE;
   }
 
+  /** Read the batches that are shown, unless the list is still as it was when they were read. */
   async function look(found) {
     one = found;
+    if (drawn === found) return;
     const asked = start;
     const page = `${encodeURIComponent(id)}`;
     const query = new URLSearchParams({ limit: PAGE, cursor: asked });
     const [{ value: shown }, { value: items }] = await Promise.all(
       [read(`/status/${page}/batches?${query}`), read(`/results/${page}?${query}`)]);
-    if (asked === start) draw(shown.batches, items);
+    if (asked !== start) return;
+    draw(shown.batches, items);
+    drawn = found;
   }
 
   function draw(found, items) {
@@ -94,9 +100,10 @@ export function createBatches(id) {
     });
     const all = one.counts.batches;
     setText(position, `${number(start + 1)} to ${number(Math.min(start + PAGE, all))} of ${batches(all)}`);
-    setAttribute(back, "disabled", start === 0);
-    setAttribute(on, "disabled", start + PAGE >= all);
-    now.hidden = presentPage() === start;
+    setAttribute(back, "aria-disabled", start === 0 && "true"); // `disabled` would take the focus away
+    setAttribute(on, "aria-disabled", start + PAGE >= all && "true");
+    setAttribute(now, "aria-disabled", presentPage() === start && "true");
+    now.hidden = all <= PAGE;
     failed.node.hidden = !one.counts.failed || all <= PAGE;
     setTextOrHide(problem, "");
   }
@@ -109,8 +116,13 @@ export function createBatches(id) {
     await go(Math.floor(next / PAGE) * PAGE);
   }
 
+  function turn(by) {
+    if (start + by >= 0 && start + by < one.counts.batches) go(start + by);
+  }
+
   async function go(place) {
-    start = Math.max(0, place);
+    start = place;
+    drawn = null;
     try {
       await look(one);
     } catch (error) {

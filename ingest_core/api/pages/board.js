@@ -71,10 +71,10 @@ function show() {
 
 async function look() {
   const current = view;
-  const [{ value: lanes }] = await Promise.all([read("/lanes"), current.look?.()]);
+  const [{ value: lanes, at }] = await Promise.all([read("/lanes"), current.look?.()]);
   context.lanes = lanes;
-  pace.show(lanes);
-  trouble.over(lanes);
+  pace.show(lanes, at);
+  trouble.over(at);
   if (current === view) {
     view.showLanes?.(lanes);
     main.setAttribute("aria-busy", "false");
@@ -106,6 +106,11 @@ document.querySelector(".skip").addEventListener("click", event => {
   event.preventDefault(); // its fragment would be taken for a page
   main.focus();
 });
+for (const name of ["dragover", "drop"]) {
+  window.addEventListener(name, event => { // a file that misses its place would replace the page
+    if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+  });
+}
 window.addEventListener("hashchange", show);
 
 if (localStorage.getItem(LIVE) === "off") poller.live = false;

@@ -3,8 +3,7 @@
 const WHOLE_NUMBER = /^[0-9]{1,19}$/;
 const LEAST = 1;
 const MOST = 1000000007;
-const QUOTED_FIELD = /(^|[,;\t])"(?:[^"]|"")*"(?=[,;\t]|$)/g;
-const OPEN_FIELD = /(^|[,;\t])"/;
+const SEPARATORS = [",", ";", "\t"];
 const LOOKS_LIKE_AN_ID = /^[0-9+.,-]/;
 
 /** `{entries: [{line, text}], noun, note}`; `noun` says what `line` counts, `note` what was left out. */
@@ -13,26 +12,44 @@ function split(text) {
   const lines = rowsOf(text);
   if (lines.length === 1) {
     const words = lines[0].content.split(/[\s,;]+/).filter(Boolean);
-    return { entries: words.map((word, at) => ({ line: at + 1, text: word })), noun: "Entry", note: "" };
+    return { entries: words.map((word, at) => ({ line: at + 1, text: unquote(word) })), noun: "Entry", note: "" };
   }
   return fromColumns(lines);
 }
 
-/** The lines that are not empty. A line break between quotation marks, as in an address in a CSV, ends no row. */
-function rowsOf(text) {
+/**
+ * The lines that are not empty. A line break between quotation marks, as in an address in a CSV, ends no row; but if one
+ * mark stands where a CSV has none, or is never closed, every line is a row, so that none is lost.
+ */
+function rowsOf(text, hasQuotes = true) {
   const rows = [];
   let isOpen = false;
-  text.split(/\r\n|\n|\r/).forEach((content, at) => {
+  for (const [at, whole] of text.split(/\r\n|\n|\r/).entries()) {
+    const content = whole.trim();
     if (isOpen) rows.at(-1).content += `\n${content}`;
-    else if (content.trim()) rows.push({ line: at + 1, content: content.trim() });
-    isOpen = content.includes('"') ? OPEN_FIELD.test(rows.at(-1).content.replaceAll(QUOTED_FIELD, "$1")) : isOpen;
-  });
-  return rows;
+    else if (content) rows.push({ line: at + 1, content });
+    isOpen = hasQuotes && isOpenAfter(content, isOpen);
+    if (isOpen === null) return rowsOf(text, false);
+  }
+  return isOpen ? rowsOf(text, false) : rows;
+}
+
+/** Whether a quoted field is open at the end of a line, or null if its end is followed by anything but a separator. */
+function isOpenAfter(content, wasOpen) {
+  let isOpen = wasOpen;
+  for (let at = content.indexOf('"'); at !== -1; at = content.indexOf('"', at + 1)) {
+    const next = content[at + 1];
+    if (!isOpen) isOpen = at === 0 || SEPARATORS.includes(content[at - 1]);
+    else if (next === '"') at += 1; // a doubled mark belongs to the text
+    else if (next === undefined || SEPARATORS.includes(next)) isOpen = false;
+    else return null;
+  }
+  return isOpen;
 }
 
 function fromColumns(lines) {
   const notes = [];
-  const separator = [",", ";", "\t"].find(one => lines[0]?.content.includes(one)) || ",";
+  const separator = SEPARATORS.find(one => lines[0]?.content.includes(one)) || ",";
   const entries = lines.map(({ line, content }) => ({ line, text: unquote(content.split(separator)[0].trim()) }));
   if (lines.some(({ content }) => content.includes(separator))) notes.push("Only the first column was read.");
   if (entries.length && !LOOKS_LIKE_AN_ID.test(entries[0].text)) {
@@ -47,7 +64,7 @@ const unquote = text => text.replace(/^"(.*)"$/, "$1").trim();
 function fromJson(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text.trim()); // without a byte order mark
   } catch (error) {
     return [{ line: 1, text: "", problem: `This is not JSON: ${error.message}` }];
   }

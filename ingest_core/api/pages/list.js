@@ -112,7 +112,6 @@ export function createList(context, id) {
 
   function show(found) {
     const before = one?.status;
-    const changed = found !== one;
     one = found;
     view.title = `${statusWord(found.status)} ${listName(found)}`;
     setText(name, listName(found));
@@ -130,14 +129,14 @@ export function createList(context, id) {
     content.hidden = false;
     missing.hidden = true;
     if (before && before !== found.status) context.announce(`The list is now ${statusWord(found.status).slice(2)}.`);
-    return changed;
   }
 
   async function look() {
     if (isGone) return;
     try {
       const { value } = await read(pathOf(id));
-      if (show(value)) await table.look(value);
+      show(value);
+      await table.look(value);
     } catch (error) {
       if (error.status !== 404) throw error;
       isGone = true;

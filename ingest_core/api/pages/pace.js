@@ -34,11 +34,11 @@ export class Pace {
     return this.#offset + performance.now();
   }
 
-  /** Take over an answer of `GET /lanes`. */
-  show(lanes) {
+  /** Take over an answer of `GET /lanes` that came at this time of `performance.now()`. */
+  show(lanes, at) {
     this.#lanes = lanes;
     this.#isStale = false;
-    this.#offset = Date.parse(lanes.now) - performance.now();
+    this.#offset = Date.parse(lanes.now) - at;
     this.#plot.show(lanes);
     if (!this.#waiting()) this.#plot.interrupt(); // a gap while nothing waits says nothing of the pace
     setText(this.#last, this.#lastWords(lanes));

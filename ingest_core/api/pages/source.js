@@ -13,7 +13,9 @@ async function textOf(file) {
   if (file.size > MOST_BYTES) throw new Error("it is too large for a list of IDs.");
   const bytes = new Uint8Array(await file.arrayBuffer());
   const encoding = { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.slice(0, 2).join()] || "utf-8";
-  return new TextDecoder(encoding).decode(bytes);
+  const text = new TextDecoder(encoding).decode(bytes);
+  if (text.includes("\0")) throw new Error("it is no text file.");
+  return text;
 }
 
 /** `changed()` is called when the text is another one; `named(name)` when it came from a file. */

@@ -1,13 +1,12 @@
 // The form for a new list: typed, pasted or dropped IDs, checked while they are still here.
 
-import { call, newKey } from "./api.js";
+import { call, LONG_PATIENCE_MS, newKey } from "./api.js";
 import { showProblem } from "./dialogs.js";
 import { el, field, keyed, setText, setTextOrHide } from "./dom.js";
 import { createSource } from "./source.js";
 import { parseIds, withoutDuplicates } from "./ids.js";
 import { LANES, moment, number, some } from "./words.js";
 
-const MOST_IDS = 100000;
 const MOST_SHOWN = 8;
 const CHECK_AFTER_MS = 200;
 
@@ -64,7 +63,6 @@ function createReview(changed) {
 function mistakeIn(ids, found, review) {
   if (found.wrong.length && !review.isLeavingOutWrong()) return "Correct the wrong lines, or leave them out.";
   if (!ids.length) return "Give at least one ID.";
-  if (ids.length > MOST_IDS) return `A list takes ${number(MOST_IDS)} IDs. Split it.`;
   return "";
 }
 
@@ -127,7 +125,8 @@ export function createSubmit(context, { submitted }) {
     const json = { ids: kept.ids, priority: lanes.value, ...(label.input.value.trim() && { label: label.input.value.trim() }) };
     const body = JSON.stringify(json);
     if (sent.body !== body) sent = { body, key: newKey() };
-    const answer = await call("POST", "/ingest", { json, headers: { "Idempotency-Key": sent.key } });
+    const headers = { "Idempotency-Key": sent.key };
+    const answer = await call("POST", "/ingest", { json, headers, patience: LONG_PATIENCE_MS });
     const { ingestion_id: id } = await answer.json();
     submitted();
     context.announce(`${some(json.ids.length, "ID")} submitted.`);

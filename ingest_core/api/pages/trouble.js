@@ -36,9 +36,9 @@ export function createTrouble({ announce, main }) {
       main.classList.toggle("stale", seen !== null);
       draw();
     },
-    /** A look has succeeded. */
-    over() {
-      seen = performance.now();
+    /** A look has succeeded; its answer came at this time of `performance.now()`. */
+    over(at) {
+      seen = at;
       if (!isTroubled) return;
       isTroubled = false;
       alert.hidden = true;
