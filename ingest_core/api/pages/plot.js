@@ -6,7 +6,7 @@ const KEPT = 60;
 const WIDTH = 600;
 const HEIGHT = 48;
 
-const seconds = value => `${value.toFixed(value < 10 ? 2 : 0)} s`;
+const inWords = value => `${value.toFixed(value < 10 ? 2 : 0)} s`;
 
 export function createPlot() {
   const bars = svg("g", { class: "bars" });
@@ -17,10 +17,12 @@ export function createPlot() {
   const node = el("figure", { class: "plot", hidden: true }, picture, words);
   let latest = null;
   let gaps = [];
+  let hasGap = false; // whether the last gap ends at the latest start
 
   /** The next start is no neighbour of the last one: this page looked away. */
   function interrupt() {
     latest = null;
+    hasGap = false;
   }
 
   /** Starts before the newest one that no look has seen. A batch's own time differs from the start's a little. */
@@ -34,8 +36,14 @@ export function createPlot() {
     if (!last) return;
     const newest = Date.parse(last);
     for (const start of [...missed(running, newest, interval), newest]) {
-      if (start <= latest) continue;
-      if (latest !== null) gaps.push((start - latest) / 1000);
+      const seconds = latest === null ? null : (start - latest) / 1000;
+      if (seconds !== null && seconds < interval / 2) { // the same start: its planned time has become the exact one
+        if (hasGap) gaps[gaps.length - 1] += Math.max(seconds, 0);
+        latest = Math.max(latest, start);
+        continue;
+      }
+      if (seconds !== null) gaps.push(seconds);
+      hasGap = seconds !== null;
       latest = start;
     }
     gaps = gaps.slice(-KEPT);
@@ -56,9 +64,9 @@ export function createPlot() {
     line.setAttribute("y2", level);
     const sorted = [...gaps].sort((one, other) => one - other);
     const count = gaps.length === 1 ? "The gap" : `${gaps.length} gaps`;
-    setText(words, `${count} between starts that this page saw: least ${seconds(sorted[0])}, median `
-      + `${seconds(sorted[Math.floor(sorted.length / 2)])}, most ${seconds(sorted.at(-1))}; the dashed line is the `
-      + `interval of ${seconds(interval)}.`);
+    setText(words, `${count} between starts that this page saw: least ${inWords(sorted[0])}, median `
+      + `${inWords(sorted[Math.floor(sorted.length / 2)])}, most ${inWords(sorted.at(-1))}; the dashed line is the `
+      + `interval of ${inWords(interval)}.`);
   }
 
   return { node, show, interrupt };
