@@ -32,7 +32,7 @@ def test_a_service_without_an_answer_is_not_alive(world: World, open_page: Open)
     world.is_silent = True
     expect(page.locator("#alert")).to_contain_text("The service does not answer")
     expect(page.locator("#age")).to_contain_text("Last seen 3 s ago")
-    expect(page.get_by_role("timer")).to_have_text("No news from the service.")
+    expect(page.get_by_role("timer")).to_have_text("What follows is not up to date.")
 
 
 def test_another_problem_is_shown_in_the_words_of_the_service(world: World, open_page: Open) -> None:
@@ -71,6 +71,20 @@ def test_who_has_no_key_is_not_asked_again_and_again(world: World, open_page: Op
 def _enter_key(page: Page, key: str) -> None:
     page.get_by_role("dialog").get_by_label("Function key").fill(key)
     page.get_by_role("button", name="Use this key").click()
+
+
+def test_the_key_works_where_the_browser_keeps_nothing(world: World, open_page: Open) -> None:
+    """Where its settings forbid storage, even reading the property fails. The key then lives as long as the page."""
+    page = open_page(locale="en-GB")
+    forbidden = "{ get() { throw new DOMException('forbidden') } }"
+    for name in ("localStorage", "sessionStorage"):
+        page.add_init_script(f"Object.defineProperty(window, '{name}', {forbidden})")
+    world.key = "secret"
+    page.reload()
+    _enter_key(page, "secret")
+    expect(page.get_by_role("region", name="HIGH")).to_contain_text("Empty")
+    page.get_by_role("button", name="Stop live updates").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_a_throttle_is_told_with_its_reason_and_a_countdown(world: World, open_page: Open) -> None:

@@ -1,11 +1,12 @@
 // Calls the service. The function key is asked for once, kept for this tab only, and sent as a header: never in a URL.
 
-import { el, field } from "./dom.js";
+import { el, field, storage } from "./dom.js";
 
 const PATIENCE_MS = 10000;
 /** For what is large. */
 export const LONG_PATIENCE_MS = 60000;
 const KEY = "x-functions-key";
+const keys = storage("sessionStorage");
 
 /** An answer that is an error. `kind` is `problem`, `storage` or `silence` (no answer at all). */
 export class CallFailed extends Error {
@@ -38,7 +39,7 @@ function openKeyDialog(wasWrong) {
   return new Promise(resolve => {
     dialog.addEventListener("close", () => {
       const key = dialog.returnValue && input.value.trim(); // Escape returns nothing
-      if (key) sessionStorage.setItem(KEY, key);
+      if (key) keys.setItem(KEY, key);
       dialog.remove();
       resolve(Boolean(key));
     });
@@ -46,7 +47,7 @@ function openKeyDialog(wasWrong) {
 }
 
 async function send(method, path, { body, headers, patience }) {
-  const key = sessionStorage.getItem(KEY);
+  const key = keys.getItem(KEY);
   const all = { ...headers, ...(key && { [KEY]: key }), ...(body && { "Content-Type": "application/json" }) };
   try {
     const answer = await fetch(path, {
@@ -68,7 +69,7 @@ export async function call(method, path, { json, headers = {}, patience = PATIEN
     const { answer, key } = await send(method, path, { body, headers, patience });
     if (answer.ok || answer.status === 304) return answer;
     if (answer.status !== 401) throw await errorOf(answer);
-    const newer = sessionStorage.getItem(KEY);
+    const newer = keys.getItem(KEY);
     if (newer !== key) continue;
     hasDeclined ||= !await askForKey(key !== null);
     if (hasDeclined) {

@@ -1,6 +1,7 @@
 // The board: one poller, one page at a time, chosen by the address's fragment.
 
 import { read } from "./api.js";
+import { storage } from "./dom.js";
 import { createList } from "./list.js";
 import { createOverview } from "./overview.js";
 import { Pace } from "./pace.js";
@@ -11,6 +12,7 @@ import { createTrouble } from "./trouble.js";
 const main = document.querySelector("#main");
 const announcement = document.querySelector("#announcement");
 const LIVE = "ingest-live";
+const choices = storage("localStorage");
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** What every page may use. */
@@ -27,7 +29,7 @@ const context = {
 const pace = new Pace(document.querySelector("#pace"), {
   toggleLive() {
     poller.live = !poller.live;
-    localStorage.setItem(LIVE, poller.live ? "on" : "off");
+    choices.setItem(LIVE, poller.live ? "on" : "off");
     pace.showLive(poller.live);
     context.announce(poller.live ? "Live updates are on." : "Live updates are off.");
   },
@@ -113,6 +115,6 @@ for (const name of ["dragover", "drop"]) {
 }
 window.addEventListener("hashchange", show);
 
-if (localStorage.getItem(LIVE) === "off") poller.live = false;
+if (choices.getItem(LIVE) === "off") poller.live = false;
 pace.showLive(poller.live);
 show();

@@ -112,3 +112,13 @@ export function field(caption, input, hint = "") {
   };
   return { node, input, setError };
 }
+
+/** `localStorage` or `sessionStorage`, or a substitute for the life of the page where the browser's settings forbid it. */
+export function storage(name) {
+  try {
+    return window[name];
+  } catch {
+    const values = new Map();
+    return { getItem: key => values.get(key) ?? null, setItem: (key, value) => values.set(key, value) };
+  }
+}

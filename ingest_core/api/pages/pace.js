@@ -75,7 +75,7 @@ export class Pace {
 
   #draw() {
     if (this.#isStale) {
-      setText(this.#words, "No news from the service.");
+      setText(this.#words, "What follows is not up to date.");
       this.#bar.style.transform = "scaleX(0)";
     }
     if (!this.#lanes || this.#isStale || document.hidden) return;
