@@ -268,7 +268,7 @@ class Ingestion:
         if self.cancel_requested_at:
             return self
         if self.has_ended:
-            raise AlreadyEnded(f"the ingestion is {self.status}")
+            raise AlreadyEnded(f"it is {self.status}")
         waiting = tuple(flight.index for flight in self.in_flight if not flight.running)
         return replace(
             self,
@@ -289,7 +289,7 @@ class Ingestion:
     def moved(self, priority: Priority, *, at: datetime) -> "Ingestion":
         """Move the ingestion to another lane; its message must be put there next. Raises `AlreadyEnded`."""
         if self.has_ended or self.cancel_requested_at:
-            raise AlreadyEnded("the ingestion has ended, or a cancel was asked for")
+            raise AlreadyEnded(f"it is {self.status}" if self.has_ended else "a cancel was asked for")
         return replace(self, priority=priority, generation=self.generation + 1, is_queued=False, queued_at=at)
 
     def queued(self, generation: int, *, at: datetime) -> "Ingestion | None":

@@ -226,7 +226,7 @@ _CALLER_ERRORS: Mapping[type[IngestError], tuple[Kind, str]] = {
     UnknownIngestion: (UNKNOWN_INGESTION, "No ingestion has this ID; use the ingestion_id of a 202 answer."),
     KeyReused: (KEY_REUSED, "Send the same ids, priority and label as the first time, or a new key."),
     NotEnded: (NOT_ENDED, "Wait until its status is completed, failed or cancelled."),
-    AlreadyEnded: (ENDED, "It can no longer be changed: it has ended, or a cancel was asked for."),
+    AlreadyEnded: (ENDED, "It can no longer be changed: {error}."),
     NothingToRetry: (NOTHING_TO_RETRY, "Every ID has its data or a final error."),
 }
 
@@ -234,7 +234,8 @@ _CALLER_ERRORS: Mapping[type[IngestError], tuple[Kind, str]] = {
 def problem_of(error: IngestError, *, retry_after: str) -> Problem:
     """What an error of the domain means to a caller."""
     if caller_error := _CALLER_ERRORS.get(type(error)):
-        return Problem(*caller_error)
+        kind, detail = caller_error
+        return Problem(kind, detail.format(error=error))
     if isinstance(error, UnreadableRow):
         detail = f"It was edited by hand, or written by another version of the service: {error}."
         return Problem(UNREADABLE_ROW, detail)

@@ -175,7 +175,7 @@ class Service:
             with suppress(StorageUnavailable):  # the cancel is written; upkeep closes what this leaves open
                 await self._closing.close(ingestion)
         if ingestion.has_ended and not ingestion.cancelled_count:
-            raise AlreadyEnded(f"ingestion {ingestion_id} is {ingestion.status}")
+            raise AlreadyEnded(f"it is {ingestion.status}")
         return await self._summary(ingestion)
 
     async def change_priority(self, ingestion_id: UUID, priority: Priority) -> Summary:
