@@ -1,9 +1,11 @@
 """The content encodings of the API's answers: gzip and deflate are decoded, harmless encodings are ignored.
 
-The request asks for no compression, but some servers and proxies compress all the same. Decoding stops at the size
-limit, so a small answer that expands to gigabytes costs no more than any other answer that is too large.
+The request asks for no compression, but some servers and proxies compress all the same. Others decode a body and keep
+the header, so a body that cannot be decoded and begins as JSON is read as it is. Decoding stops at the size limit, so a
+small answer that expands to gigabytes costs no more than any other answer that is too large.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 
@@ -19,6 +21,9 @@ _ALIASES = {"x-gzip": GZIP, "x-compress": "compress"}
 _NOT_SUPPORTED = frozenset(("br", "zstd", "compress", "dcb", "dcz"))
 _MOST_ENCODINGS = 2
 _MOST_GZIP_MEMBERS = 100
+
+# No gzip and no zlib frame begins like this. A bare deflate stream may, but what is left of a damaged one is no JSON.
+_BEGINS_AS_JSON = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\r\n]*[{\["0-9tfn-]')
 
 # zlib's window bits: a zlib or gzip frame, recognised by its first bytes, or a bare deflate stream.
 _FRAMED, _BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -52,7 +57,8 @@ def decompress(body: bytes, names: Sequence[str], *, max_bytes: int) -> bytes:
         try:
             body = _inflate(body, name, most=most)
         except zlib.error:
-            raise AttemptFailed(f"the API's answer is not the {name} that its header says") from None
+            if not _BEGINS_AS_JSON.match(body):
+                raise AttemptFailed(f"the API's answer is not the {name} that its header says") from None
         if len(body) > most:
             raise too_large(max_bytes)
     return body
