@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from typing import Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import model_validator
 
 from ingest_core.errors import NotFound, UnreadableRow
 from ingest_core.models import Ingestion, Priority, Status
@@ -15,6 +15,7 @@ from ingest_core.storage.backlog import ingestion_id_in, inverted, row_key
 from ingest_core.storage.row_models import (
     Count,
     CreationMoment,
+    FinalStatus,
     Identifier,
     LaneName,
     MaybeIdentifier,
@@ -107,7 +108,7 @@ class _HistoryRow(Row):
     PartitionKey: str
     RowKey: str
     ingestion_id: Identifier
-    status: Annotated[Status, Field(strict=False)]
+    status: FinalStatus
     priority: LaneName
     label: str = ""
     created_at: CreationMoment
@@ -119,6 +120,12 @@ class _HistoryRow(Row):
     cancelled_count: Count
     error_count: Count
     retry_of: MaybeIdentifier = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.completed_count + self.failed_count + self.cancelled_count != self.batch_count:
+            raise ValueError("the counts do not add up")
+        return self
 
 
 def _partition_key(day: date) -> str:

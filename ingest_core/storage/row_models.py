@@ -1,8 +1,8 @@
-"""What a stored row must look like to be read. Only properties that were added later have defaults."""
+"""What a stored row must look like to be read. A property has a default if the row still means the same without it."""
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from ingest_core.errors import UnreadableRow
@@ -39,6 +40,12 @@ def _orderable(value: datetime) -> datetime:
     return value
 
 
+def _final(value: Status) -> Status:
+    if value in (Status.YET_TO_START, Status.TRIGGERED):
+        raise ValueError("what has ended has a final status")
+    return value
+
+
 MAX_COUNT = 2**30
 """A count up to this can still be increased, because storage has integers of 32 bits."""
 
@@ -55,8 +62,16 @@ CreationMoment = Annotated[Moment, AfterValidator(_orderable)]
 MaybeMoment = Annotated[Moment | None, BeforeValidator(_none_if_empty)]
 Identifier = Annotated[UUID, Field(strict=False)]
 MaybeIdentifier = Annotated[Identifier | None, BeforeValidator(_none_if_empty)]
+FinalStatus = Annotated[Status, Field(strict=False), AfterValidator(_final)]
 LaneName = Annotated[Priority, Field(strict=False)]
 FlightList: TypeAdapter[list[Flight]] = TypeAdapter(list[Flight])
+
+
+NEEDED = {
+    1: ("finished_batches", "failed"),
+    2: ("queued_at", "generation", "queued", "started_batches", "in_flight", "failed", "cancelled_batches"),
+}
+"""What every ingestion row of a format has, and needs. Without `in_flight`, a running batch would seem completed."""
 
 
 class Row(BaseModel):
@@ -95,6 +110,13 @@ class IngestionRow(Row):
     failures: Count = 0
     error: str = ""
 
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for name in NEEDED[self.format]:
+            if name not in self.model_fields_set:
+                raise ValueError(f"the property {name} is missing")
+        return self
+
 
 class BatchRow(Row):
     """A batch row without its result."""
@@ -102,7 +124,7 @@ class BatchRow(Row):
     PartitionKey: Identifier
     RowKey: Annotated[str, Field(pattern=r"^batch-[0-9]{8}$")]
     format: Literal[1, 2]
-    status: Annotated[Status, Field(strict=False)]
+    status: FinalStatus
     token: str = ""
     attempts: Count
     triggered_at: Moment
@@ -140,4 +162,5 @@ def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return "a property is not the JSON that it should be"
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"property {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = f"property {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+    return f"{where}{first['msg']}"

@@ -79,14 +79,14 @@ def decode_ids(entity: Entity, ingestion: Ingestion) -> list[int]:
 
 def decode_batch(entity: Entity, ingestion: Ingestion, index: int) -> tuple[int, ...]:
     """The IDs of one batch; the entity was read with `ids_property(chunk_of(…))`. Raises `UnreadableRow`."""
-    first = index * ingestion.batch_size
-    count = min(ingestion.batch_size, ingestion.id_count - first)
-    data = entity.get(ids_property(chunk_of(ingestion, index)))
-    offset = first % chunk_size(ingestion.batch_size) * 4
-    piece = data[offset : offset + count * 4] if isinstance(data, bytes) else b""
-    if len(piece) != count * 4:
+    size, chunk = chunk_size(ingestion.batch_size), chunk_of(ingestion, index)
+    data = entity.get(ids_property(chunk))
+    # The whole chunk is checked: with a wrong number of IDs, batches would run that no status can show.
+    if not isinstance(data, bytes) or len(data) != min(size, ingestion.id_count - chunk * size) * 4:
         raise UnreadableRow(f"ingestion {ingestion.ingestion_id}: the IDs of batch {index} are missing")
-    return unpack(f"<{count}I", piece)
+    offset = index * ingestion.batch_size % size * 4
+    piece = data[offset : offset + ingestion.batch_size * 4]
+    return unpack(f"<{len(piece) // 4}I", piece)
 
 
 def chunk_of(ingestion: Ingestion, index: int) -> int:
@@ -156,6 +156,9 @@ def decode_ingestion(entity: Entity) -> Ingestion:
         ended_at=row.ended_at,
     )
     _check(ingestion)
+    has_begun_in_first_format = "finished_batches" in row.model_fields_set  # it told nobody when an ingestion ended
+    if ingestion.has_ended and not ingestion.ended_at and not has_begun_in_first_format:
+        raise UnreadableRow(f"ingestion {ingestion.ingestion_id}: no batch is left, but it has no time of its end")
     return ingestion
 
 
@@ -235,6 +238,10 @@ def _check(ingestion: Ingestion) -> None:
         problem = "more batches were started than there are"
     elif len(set(started)) < len(started) or not all(0 <= index < ingestion.started_batches for index in started):
         problem = "in_flight or cancelled_batches name a batch twice, or one that was never started"
+    elif not ingestion.cancel_requested_at and (ingestion.cancelled_batches or ingestion.cancel_reason):
+        problem = "something was cancelled, but no cancel was asked for"
+    elif ingestion.ended_at and not ingestion.has_ended:
+        problem = "it has a time of its end, but batches are left"
     elif indices != sorted(indices):
         problem = "in_flight is not in order"
     elif ingestion.error_count > ingestion.id_count:

@@ -19,6 +19,7 @@ from ingest_core.storage.history import ClosedIngestion, History
 from ingest_core.storage.ingestions import Ingestions
 from ingest_core.storage.lanes import Ticket, ticket_of
 from ingest_core.storage.memory import Account, MemoryStorage
+from ingest_core.storage.row_models import NEEDED
 from tests.support.first_format import FIRST_FORMAT, first_format_rows, restore_first_format
 
 NOW = datetime(2026, 11, 27, 12, 0, 0, 123456, tzinfo=UTC)
@@ -30,6 +31,9 @@ VALUES = (
     0, 1, -1, 2, 3, 7, 31, 99, 2**31, 2**40, -(2**63), 0.0, 0.5, -1.5, float("inf"), float("nan"), 1e300,
     True, False, b"", b"\x00", b"\xff" * 9, b"\xff" * 70_000, (7, "Edm.Int64"),
 )  # fmt: skip
+
+
+NOT_CANCELLED = {"cancel_requested_at": None, "cancel_reason": "", "cancelled_batches": ()}
 
 
 def a_flight(**fields: object) -> Flight:
@@ -110,7 +114,8 @@ def use(ingestion: Ingestion) -> None:
     assert NOW - ingestion.created_at is not None
     for flight in ingestion.in_flight:
         assert NOW - flight.started_at is not None
-    assert rows.decode_ingestion(rows.encode_ingestion(ingestion)) == ingestion
+    whole = ingestion.with_end(NOW)  # the first format has no time of an end
+    assert rows.decode_ingestion(rows.encode_ingestion(whole)) == whole
 
 
 def sound_or_unreadable(decode: Callable[[], Any], what: str) -> object:
@@ -133,9 +138,9 @@ def sound_or_unreadable(decode: Callable[[], Any], what: str) -> object:
     "fields",
     [
         {},
-        {"cancel_requested_at": None, "cancel_reason": "", "cancelled_batches": (), "in_flight": (), "failed": b""},
-        {"retry_of": None, "label": "", "is_queued": True, "ended_at": NOW},
-        {"started_batches": 0, "in_flight": (), "failed": b"", "cancelled_batches": ()},
+        {**NOT_CANCELLED, "in_flight": (), "failed": b""},
+        {"retry_of": None, "label": "", "is_queued": True, "in_flight": (), "ended_at": NOW},
+        {"started_batches": 0, "in_flight": (), "failed": b"", "cancelled_batches": (), "ended_at": NOW},
     ],
 )
 def test_an_ingestion_comes_back_as_it_was(fields: dict[str, Any]) -> None:
@@ -205,6 +210,10 @@ def test_a_row_from_the_future_is_not_guessed_at() -> None:
         ({"started_batches": 15}, "more batches were started than there are"),
         ({"started_batches": 5}, "one that was never started"),
         ({"cancelled_batches": (2,)}, "name a batch twice"),
+        ({**NOT_CANCELLED, "cancelled_batches": (3,)}, "no cancel was asked for"),
+        ({**NOT_CANCELLED, "cancel_reason": "wrong list"}, "no cancel was asked for"),
+        ({"ended_at": NOW}, "it has a time of its end, but batches are left"),
+        ({"in_flight": ()}, "no batch is left, but it has no time of its end"),
         ({"error_count": 41}, "more IDs ended with an error than there are"),
         ({"in_flight": (a_flight(age=1e10),)}, "a number or a time that cannot be"),
         ({"in_flight": (a_flight(lease=1e6),)}, "a number or a time that cannot be"),
@@ -219,6 +228,31 @@ def test_numbers_that_do_not_fit_together_are_unreadable(fields: dict[str, Any],
     """Each property is possible by itself."""
     with pytest.raises(UnreadableRow, match=problem):
         rows.decode_ingestion(rows.encode_ingestion(an_ingestion(**fields)))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_row_without_a_property_that_its_format_has_is_not_guessed_at(number: int) -> None:
+    """Without `in_flight`, a running batch would seem completed, and its IDs would never be fetched."""
+    entity = stored_rows()["ingestion"][number]
+    for name in NEEDED[1 if number else 2]:
+        with pytest.raises(UnreadableRow, match=f"the property {name} is missing"):
+            rows.decode_ingestion({key: value for key, value in entity.items() if key != name})
+
+
+def test_a_row_that_claims_the_other_format_is_not_guessed_at() -> None:
+    """It would seem never to have been started."""
+    with pytest.raises(UnreadableRow, match="the property finished_batches is missing"):
+        rows.decode_ingestion({**rows.encode_ingestion(an_ingestion()), "format": 1})
+
+
+@pytest.mark.parametrize("count", [39, 41])
+def test_no_batch_is_read_from_a_list_of_another_length(count: int) -> None:
+    """Else its batches would run, and no status could show them."""
+    entity = {**rows.encode_ingestion(an_ingestion()), **rows.encode_ids(range(1, 41), 3), "id_count": count}
+    ingestion = rows.decode_ingestion(entity)
+    for index in (0, 12):
+        with pytest.raises(UnreadableRow, match=f"the IDs of batch {index} are missing"):
+            rows.decode_batch(entity, ingestion, index)
 
 
 # Garbled rows -------------------------------------------------------------------------------------------------------
@@ -308,7 +342,7 @@ async def test_a_row_without_its_ids_is_read_a_bounded_number_of_times() -> None
 
     storage = MemoryStorage(Account(now=lambda: NOW), before=note)
     for name in ("ids_00", "ids_01"):
-        ingestion = replace(an_ingestion(), ingestion_id=uuid4(), id_count=20_000, cancel_requested_at=None)
+        ingestion = replace(an_ingestion(**NOT_CANCELLED), ingestion_id=uuid4(), id_count=20_000)
         entity = {**rows.encode_ingestion(ingestion), **rows.encode_ids(range(1, 20_001), 3)}
         del entity[name]
         await storage.ingestions.insert(entity)
@@ -347,6 +381,15 @@ async def test_any_garbled_row_of_the_history_is_sound_or_named_by_its_key() -> 
         assert len(found) == 2, what
         assert found[0] == row_key(ingestion) or isinstance(found[0], ClosedIngestion), what
         assert isinstance(found[1], ClosedIngestion), what
+
+
+@pytest.mark.parametrize("garbled", [{"status": "triggered"}, {"batch_count": 15}, {"completed_count": 0}])
+async def test_a_row_of_the_history_that_contradicts_itself_is_unreadable(garbled: Entity) -> None:
+    """It says how an ingestion has ended."""
+    storage = MemoryStorage(Account(now=lambda: NOW))
+    ingestion = an_ingestion(in_flight=(), cancelled_batches=())
+    await storage.history.insert({**await entity_of("history", ingestion), **garbled})
+    assert [row async for row in History(storage.history).rows()] == [row_key(ingestion)]
 
 
 async def entity_of(table: str, ingestion: Ingestion) -> Entity:

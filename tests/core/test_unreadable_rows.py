@@ -22,6 +22,8 @@ GARBLED: list[tuple[str, Any]] = [
     ("generation", -1), ("priority", "queue"), ("ids_00", b"\x01"), ("ids_00", None), ("digest", 7.5), ("format", 3),
     ("format", None), ("retries", -1),
     ("cancelled_batches", "[0]"), ("error_count", 8), ("ended_at", "2026-13-01"), ("label", True), ("retries", 2**40),
+    ("in_flight", None), ("started_batches", 3), ("ended_at", "2026-01-01T00:00:00+00:00"), ("cancel_reason", "x"),
+    ("id_count", 6), ("format", 1),
 ]  # fmt: skip
 CALLS_ALLOWED = 4000
 
