@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from azure.core import MatchConditions
@@ -13,6 +14,7 @@ from azure.data.tables.aio import TableClient
 from ingest_core.errors import NotFound
 from ingest_core.ports import Entity, Stored
 from ingest_core.storage.azure_calls import Calls
+from ingest_core.storage.azure_entities import SDK_ERRORS, drop_wrong_types
 
 QUERY_SECONDS = 10.0
 """A page of a query may take longer: the service looks for five seconds before it answers with what it has found
@@ -37,7 +39,13 @@ class AzureTable:
 
     async def get(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Stored:
         async with self._calls.call(f"read {self._name}"):
-            entity = await self.client.get_entity(partition_key, row_key, select=_with_timestamp(select))
+            selected = _with_timestamp(select)
+            try:
+                entity = await self.client.get_entity(partition_key, row_key, select=selected)
+            except SDK_ERRORS:
+                entity = await self.client.get_entity(
+                    partition_key, row_key, select=selected, raw_response_hook=drop_wrong_types
+                )
         return _stored(entity)
 
     async def merge(self, entity: Entity, *, etag: str | None) -> str:
@@ -104,16 +112,25 @@ class AzureTable:
         for name, keys in (("PartitionKey", partition_keys), ("RowKey", row_keys)):
             if keys:
                 conditions += [f"{name} ge {_literal(keys[0])}", f"{name} lt {_literal(keys[1])}"]
-        pages = self.client.query_entities(
-            " and ".join(conditions), select=_with_timestamp(select), results_per_page=page_size
-        ).by_page()
+        query = partial(
+            self.client.query_entities,
+            " and ".join(conditions),
+            select=_with_timestamp(select),
+            results_per_page=page_size,
+        )
+        pages: Any = query().by_page()  # its annotation knows no `continuation_token`
+        token = None
         while True:
             async with self._calls.call(f"query {self._name}", QUERY_SECONDS):
                 try:
                     page = await anext(pages)
                 except StopAsyncIteration:
                     return
+                except SDK_ERRORS:
+                    pages = query(raw_response_hook=drop_wrong_types).by_page(token)
+                    page = await anext(pages)
                 entities = [entity async for entity in page]
+                token = pages.continuation_token
             for entity in entities:
                 yield _stored(entity)
 
