@@ -27,24 +27,25 @@ class Sweep:
         self._closing = stores.closing
         self._gate = gate
         self._clock = clock
+        self._copied: set[str] = set()
+        """The messages that were copied to a poison queue, and then could not be removed."""
 
     async def remove(self, sight: Sight) -> None:
         """Remove messages from the fronts. Begin no call so late that others could take the gate before its end."""
         until = self._gate.excludes_others_until() + SWEEP_CALLS_SECONDS
         for lane, front in sight.removable.items():
             for removable in front:
-                if removable.poison_reason and self._clock.monotonic() < until:
-                    log.warning(
-                        "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s",
-                        lane,
-                        removable.message.message_id,
-                        removable.poison_reason,
-                    )
+                message_id, reason = removable.message.message_id, removable.poison_reason
+                if reason and message_id not in self._copied and self._clock.monotonic() < until:
+                    text = "message.foreign lane=%s message_id=%s moved_to=poison_queue reason=%s"
+                    log.warning(text, lane, message_id, reason)
                     await self._lanes.put_poison(lane, removable.message.text)
+                    self._copied.add(message_id)
                 if self._clock.monotonic() >= until:
                     return
                 if not await self._lanes.remove(lane, removable.message):
                     break
+                self._copied.discard(message_id)
 
     async def end_abandoned(self, sight: Sight) -> None:
         """Cancel the batches of cancelled ingestions whose process is gone, so that the ingestions can end."""

@@ -36,7 +36,7 @@ class Retrying:
         If there is no retry yet, raises `NotEnded` or `NothingToRetry` instead. Raises `UnreadableRow`.
         """
         root = await self._root(member)
-        last = await self._read(retry_id(root.ingestion_id, root.retries)) if root.retries else root
+        last = await self._last(root)
         if not last.has_ended:
             if last is root:
                 raise NotEnded(f"ingestion {root.ingestion_id} is {root.status}")
@@ -69,6 +69,15 @@ class Retrying:
             return await self._read(member.retry_of)
         except NotFound:
             return member
+
+    async def _last(self, root: Ingestion) -> Ingestion:
+        """The last ingestion of the chain. If it does not exist, the first one is retried."""
+        if not root.retries:
+            return root
+        try:
+            return await self._read(retry_id(root.ingestion_id, root.retries))
+        except NotFound:
+            return root
 
     async def _read(self, ingestion_id: UUID) -> Ingestion:
         return (await self._ingestions.read(ingestion_id)).value

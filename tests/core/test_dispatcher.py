@@ -728,7 +728,20 @@ async def test_a_sweep_stops_when_the_time_is_over_for_which_the_take_keeps_othe
     host.wire.seconds.clear()
     await keep_ticking(host, until=true_time() + 40)
     assert world.waiting() == 0
-    assert sorted(set(world.poisoned())) == sorted(f"foreign {number}" for number in range(12))
+    assert sorted(world.poisoned()) == sorted(f"foreign {number}" for number in range(12))
+
+
+@in_virtual_time
+async def test_a_message_that_could_not_be_removed_in_time_is_copied_to_poison_once() -> None:
+    """The next sweep only removes it."""
+    world = World()
+    host = world.host()
+    world.account.put("ingest-low", "foreign")
+    host.wire.seconds["ingest-low put"] = 12.0
+    await host.dispatcher.tick()
+    assert (world.waiting(), len(world.poisoned())) == (1, 1)
+    await keep_ticking(host, until=true_time() + 20)
+    assert (world.waiting(), len(world.poisoned())) == (0, 1)
 
 
 # Stopping ---------------------------------------------------------------------------------------------------------

@@ -162,6 +162,17 @@ async def test_a_chain_goes_on_without_its_first_ingestion(desk: Desk) -> None:
     assert await retry(desk, three) == await retry(desk, two) == three
 
 
+async def test_a_chain_goes_on_without_its_last_ingestion(desk: Desk) -> None:
+    """Whoever deleted it, the first one still exists and can be retried."""
+    one = await desk.post([1, 2, 3])
+    await desk.run(one, status=Status.FAILED)
+    two = await retry(desk, one)
+    del desk.account.table("ingestions")[str(two), str(two)]
+    three = await retry(desk, one)
+    assert three not in (one, two)
+    assert await ids_of(desk, three) == [1, 2, 3]
+
+
 async def test_many_failed_batches_far_apart_are_found(desk: Desk) -> None:
     """Their records are read in three spans: the sizes, then the rows, each with a look for more."""
     one = await desk.post(range(1, 301))
