@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -178,7 +179,9 @@ async def test_a_second_tick_of_a_process_returns_at_once() -> None:
     await world.post(range(3))
     first = asyncio.create_task(host.dispatcher.tick())
     await asyncio.sleep(1)
+    asked_at = true_time()
     assert await host.dispatcher.tick() is Tick.ALREADY_RUNNING
+    assert true_time() == asked_at
     await first
     assert len(host.api.fetches) == 1
 
@@ -600,6 +603,25 @@ async def test_a_paused_lane_is_skipped_until_it_is_resumed(switch: str) -> None
 
 
 @in_virtual_time
+async def test_a_pause_that_is_seen_between_the_take_and_the_send_stops_the_batch() -> None:
+    """The answer to the take was lost, so the row is read back; the mark is taken back and counts as no attempt."""
+    world = World()
+    host = world.host()
+    posted = await world.post(range(3))
+
+    async def lose() -> None:
+        host.wire.losing.add("dispatch merge")
+        host.wire.once["dispatch get"] = partial(pause, world, "LOW", Pause(since=EPOCH))
+
+    host.wire.once["dispatch merge"] = lose
+    await keep_ticking(host, until=20)
+    assert (await world.gate()).slot == 1
+    assert host.api.fetches == []
+    flight = (await world.ingestion(posted)).flight(0)
+    assert flight is None or (flight.running, flight.attempts) == (False, 0)
+
+
+@in_virtual_time
 async def test_a_pause_of_one_lane_lets_the_lanes_below_go_on() -> None:
     """Its lists wait where they are."""
     world = World()
@@ -627,6 +649,22 @@ async def test_a_batch_of_a_cancelled_list_that_runs_is_recorded_and_nothing_mor
     assert (ingestion.status, ingestion.completed_count) == (Status.CANCELLED, 1)
     assert world.waiting() == 0
     assert len([row async for row in world.stores.history.rows()]) == 1
+
+
+@in_virtual_time
+async def test_a_list_that_is_cancelled_between_the_look_and_the_mark_is_not_started() -> None:
+    """The mark asks the present row which batch may start."""
+    world = World()
+    host = world.host()
+    posted = await world.post(range(3))
+
+    async def cancel() -> None:
+        await world.stores.ingestions.change(posted, lambda row: row.cancelled(reason="", at=EPOCH).with_end(EPOCH))
+
+    host.wire.once["ingestions merge"] = cancel
+    await keep_ticking(host, until=20)
+    assert host.api.fetches == []
+    assert (await world.ingestion(posted)).status is Status.CANCELLED
 
 
 @in_virtual_time

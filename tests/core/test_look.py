@@ -230,16 +230,18 @@ async def test_where_the_front_offers_nothing_the_look_goes_on_in_the_backlog() 
     await world.post([3], Priority.HIGH)
     await world.post([4], Priority.LOW)
     assert await looking.next_batch() == (behind, 0, [2])
+    assert looking.host.wire.calls.count("ingestions get") == PEEKED + 1
 
 
 @in_virtual_time
 async def test_what_the_front_has_shown_is_not_read_again_in_the_backlog() -> None:
-    """A look over three full lanes has to fit between two slots."""
+    """Nor is a list of another lane: a look over three full lanes has to fit between two slots."""
     looking = Looking()
     for _ in range(PEEKED + 1):
-        await looking.start(await looking.world.post([1]))
+        await looking.start(await looking.world.post([1], Priority.HIGH))
+    await looking.world.post([2], Priority.LOW)
     await looking.look()
-    assert looking.host.wire.calls.count("ingestions get") == PEEKED + 1
+    assert looking.host.wire.calls.count("ingestions get") == PEEKED + 2
 
 
 @in_virtual_time
