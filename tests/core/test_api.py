@@ -48,7 +48,7 @@ async def test_the_summary_has_everything_but_the_batches(desk: Desk) -> None:
 
 
 async def test_a_batch_in_flight_is_shown(desk: Desk) -> None:
-    """Running, or waiting for another attempt."""
+    """Running, or waiting for another attempt; if no batch is left to start, the forecast is the latest start."""
     one = await desk.post([1, 2, 3, 4])
     await desk.start(one, 0)
     await desk.start(one, 1)
@@ -61,6 +61,12 @@ async def test_a_batch_in_flight_is_shown(desk: Desk) -> None:
         "triggered_at": desk.clock.now().isoformat(), "error": "boom",
     }  # fmt: skip
     assert (runs["running"], runs["error"]) == (True, None)
+    other = await desk.post([5])
+    await desk.start(other, 0)
+    started_at = desk.clock.now()
+    desk.clock.seconds += 2
+    forecast = (await desk.call(api.ingestion, ingestion_id=other)).json["forecast"]
+    assert forecast["starts_at"] == forecast["ends_at"] == started_at.isoformat()
 
 
 async def test_a_status_is_the_summary_with_batches_and_without_a_forecast(desk: Desk) -> None:

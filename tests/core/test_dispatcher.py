@@ -13,6 +13,7 @@ from ingest_core.errors import AttemptFailed, ItemRejected, SourceUnavailable, S
 from ingest_core.models import Priority, Status
 from ingest_core.ports import Answer
 from ingest_core.storage.gate_row import GateRow, Pause
+from ingest_core.storage.ingestions import Change
 from ingest_core.storage.memory import MemoryStorage
 from tests.support.dispatching import Api, Host, World, in_virtual_time, keep_ticking, kill
 from tests.support.virtual_time import EPOCH, HostClock, true_time
@@ -200,6 +201,18 @@ async def test_a_tick_ends_after_a_minute_and_hands_over_to_the_next() -> None:
 
 
 @in_virtual_time
+async def test_the_gate_is_released_once_at_the_end_of_a_tick_and_not_between_two_slots() -> None:
+    """The owner needs no release in order to start again, and the others may take the gate when it could."""
+    world = World()
+    host = world.host(Api(seconds=8.0))
+    await world.post(range(90))
+    assert await host.dispatcher.tick() is Tick.HANDED_OVER
+    assert host.wire.calls.count("dispatch merge") == len(host.api.fetches) + 1
+    row = await world.gate()
+    assert row.due - row.age < 5.0
+
+
+@in_virtual_time
 async def test_a_worker_whose_host_is_gone_starts_nothing_more() -> None:
     """What it runs already goes on."""
     world = World()
@@ -298,6 +311,19 @@ async def test_nothing_starts_while_the_api_asks_to_wait() -> None:
     assert api.first_ids == [0, 100, 0, 3]
 
 
+@pytest.mark.parametrize("seconds", [4.5, 4.7, 4.95])
+@in_virtual_time
+async def test_a_throttle_that_comes_while_the_next_start_is_prepared_stops_it(seconds: float) -> None:
+    """Before the take, during the mark, or just before the send: the batch is sent when the wait is over."""
+    world = World()
+    api = Api(seconds=seconds, answer=lambda _: SourceUnavailable("429", retry_after_seconds=30))
+    host = world.host(api)
+    host.wire.seconds["ingestions merge"] = 0.3
+    await world.post(range(6))
+    await keep_ticking(host, until=40)
+    assert api.gaps[0] >= 30 + seconds
+
+
 @in_virtual_time
 async def test_a_throttle_outlives_the_process_that_learned_of_it() -> None:
     """A fresh process reads it from the gate, and processes that live for a dozen seconds get through it."""
@@ -312,6 +338,21 @@ async def test_a_throttle_outlives_the_process_that_learned_of_it() -> None:
         await keep_ticking(world.host(api, clock=HostClock(base=number * 100.0)), until=true_time() + 12)
     assert len(api.fetches) == 2
     assert 40 <= api.gaps[0] < 65
+
+
+@in_virtual_time
+async def test_processes_that_live_for_a_dozen_seconds_get_through_a_lease() -> None:
+    """While a batch waits for an age and nothing may start, the age is written down."""
+    world = World()
+    posted = await world.post(range(3))
+    await world.stores.ingestions.change(
+        posted, lambda row: row.batch_started(0, token="gone", age=0.0, lease=LEASE_SECONDS, at=EPOCH)
+    )
+    api = Api()
+    for number in range(8):
+        await keep_ticking(world.host(api, clock=HostClock(base=number * 100.0)), until=true_time() + 12)
+    assert api.first_ids == [0]
+    assert api.fetches[0].at >= LEASE_SECONDS
 
 
 @in_virtual_time
@@ -420,17 +461,16 @@ async def test_a_batch_of_a_killed_host_that_ends_after_its_lease_is_not_recorde
 
 @in_virtual_time
 async def test_a_batch_whose_end_was_never_recorded_in_twenty_starts_fails_with_one_poison_message() -> None:
-    """One that kills its host cannot do so for ever, and the lists behind it go on."""
+    """One that kills its host cannot do so for ever, and the lists behind it go on; nineteen starts are not enough."""
     world = World()
     host = world.host()
-    posted = await world.post(range(3))
-    for start in range(20):
+    posted, other = await world.post(range(3)), await world.post([10])
+    for start, one in [*((start, posted) for start in range(20)), *((start, other) for start in range(19))]:
         await world.stores.ingestions.change(
-            posted,
-            lambda row, start=start: row.batch_started(0, token=f"t{start}", age=0.0, lease=1.0, at=EPOCH),
+            one, lambda row, start=start: row.batch_started(0, token=f"t{start}", age=0.0, lease=1.0, at=EPOCH)
         )
     await keep_ticking(host, until=30)
-    assert host.api.fetches == []
+    assert host.api.first_ids == [10]
     ingestion = await world.ingestion(posted)
     assert (ingestion.status, ingestion.batch_status(0)) == (Status.FAILED, Status.FAILED)
     assert [json.loads(text)["error"] for text in world.poisoned()] == ["started 20 times without a recorded end"]
@@ -651,20 +691,30 @@ async def test_a_batch_of_a_cancelled_list_that_runs_is_recorded_and_nothing_mor
     assert len([row async for row in world.stores.history.rows()]) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: row.cancelled(reason="", at=EPOCH).with_end(EPOCH),
+        lambda row: row.batch_started(0, token="other", age=0.0, lease=LEASE_SECONDS, at=EPOCH),
+    ],
+    ids=["cancelled", "started"],
+)
 @in_virtual_time
-async def test_a_list_that_is_cancelled_between_the_look_and_the_mark_is_not_started() -> None:
-    """The mark asks the present row which batch may start."""
+async def test_a_batch_that_is_cancelled_or_started_between_the_look_and_the_mark_is_not_started(
+    change: Change,
+) -> None:
+    """The mark asks the present row which batch may start, and is not taken for another process's mark."""
     world = World()
     host = world.host()
     posted = await world.post(range(3))
 
-    async def cancel() -> None:
-        await world.stores.ingestions.change(posted, lambda row: row.cancelled(reason="", at=EPOCH).with_end(EPOCH))
+    async def meanwhile() -> None:
+        await world.stores.ingestions.change(posted, change)
 
-    host.wire.once["ingestions merge"] = cancel
+    host.wire.once["ingestions merge"] = meanwhile
     await keep_ticking(host, until=20)
+    assert "ingestions merge" not in host.wire.once
     assert host.api.fetches == []
-    assert (await world.ingestion(posted)).status is Status.CANCELLED
 
 
 @in_virtual_time
@@ -682,23 +732,27 @@ async def test_a_cancelled_list_whose_process_is_gone_is_ended_by_the_next_look(
     assert world.waiting() == 0
 
 
+@pytest.mark.parametrize("lanes", [[Priority.HIGH], [Priority.HIGH, Priority.LOW]])
 @in_virtual_time
-async def test_a_list_that_moves_between_the_look_and_the_mark_is_not_started_from_the_old_lane() -> None:
-    """The mark checks lane and generation."""
+async def test_a_list_that_moves_between_the_look_and_the_mark_is_not_started_from_its_old_place(
+    lanes: list[Priority],
+) -> None:
+    """The mark checks lane and generation: the list may have moved away and back."""
     world = World()
     host = world.host()
     posted = await world.post(range(3))
 
     async def move() -> None:
-        await world.stores.ingestions.change(posted, lambda row: row.moved(Priority.HIGH, at=EPOCH))
+        for lane in lanes:
+            await world.stores.ingestions.change(posted, lambda row, lane=lane: row.moved(lane, at=EPOCH))
 
     host.wire.once["ingestions merge"] = move
     await keep_ticking(host, until=14)
     assert host.api.fetches == []
-    await world.stores.lanes.put(Priority.HIGH, posted, 1)
+    await world.stores.lanes.put(lanes[-1], posted, len(lanes))
     await keep_ticking(host, until=true_time() + 15)
     assert host.api.first_ids == [0]
-    assert world.waiting() == 0
+    assert (world.waiting(Priority.HIGH), world.waiting()) == (0, 0)
 
 
 # Sweeps -----------------------------------------------------------------------------------------------------------
@@ -708,13 +762,20 @@ async def test_a_list_that_moves_between_the_look_and_the_mark_is_not_started_fr
 async def test_a_foreign_message_goes_to_poison_with_the_reason_and_blocks_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is copied before it is removed."""
+    """It is copied before it is removed, and the take keeps others out for the time that this needs."""
     world = World()
     host = world.host()
     world.account.put("ingest-low", "not ours")
     await world.post(range(3))
+    rows: list[GateRow] = []
+
+    async def note_down() -> None:
+        rows.append(await world.gate())
+
+    host.wire.once["ingest-low receive"] = note_down
     await keep_ticking(host, until=20)
     assert host.api.first_ids == [0]
+    assert rows[0].due - rows[0].age == pytest.approx(1 + 5 + 5)
     assert world.poisoned() == ["not ours"]
     assert world.waiting() == 0
     assert "reason=it is not a message of this service" in caplog.text

@@ -123,6 +123,7 @@ async def test_a_pause_between_the_look_and_the_take_makes_the_take_fail() -> No
     gates = Gates()
     gate, _, _ = await gates.owned()
     view = await gate.look()
+    await asyncio.sleep(3)
     age = gate.age()
     await gates.pause(PAUSE)
     assert not await gate.take(view, sweeps=False)
@@ -340,6 +341,24 @@ async def test_a_shorter_wait_that_comes_later_does_not_shorten_the_first() -> N
 
 
 @in_virtual_time
+async def test_a_longer_wait_that_comes_while_a_throttle_is_written_is_written_next() -> None:
+    """Otherwise only this process would know of it."""
+    gates = Gates()
+    gate, clock, wire = await gates.owned()
+
+    async def ask_for_longer() -> None:
+        gate.throttle_until(clock.monotonic() + 120, "busy")
+
+    wire.once["dispatch merge"] = ask_for_longer
+    gate.throttle_until(clock.monotonic() + 60, "busy")
+    for seconds in (60, 120):
+        await gate.write_throttle()
+        row = (await gates.stored()).gate
+        assert row.due - row.age == pytest.approx(seconds, abs=0.1)
+    assert not gate.has_unwritten_throttle
+
+
+@in_virtual_time
 async def test_a_process_writes_the_gate_once_at_a_time() -> None:
     """A throttle that comes during the process's own take is computed from the version that the take has written."""
     gates = Gates()
@@ -370,6 +389,18 @@ async def test_a_throttle_that_cannot_be_written_holds_for_its_own_process() -> 
     wire.calls.clear()
     await gate.write_throttle()
     assert wire.calls == []
+
+
+@in_virtual_time
+async def test_a_row_that_is_made_anew_contains_a_throttle_that_could_not_be_written() -> None:
+    """Whoever reads the new row before the throttle is written waits as long."""
+    gates = Gates()
+    gate, clock, _ = await gates.owned()
+    gate.throttle_until(clock.monotonic() + 60, "429")
+    await MemoryStorage(gates.account).dispatch.delete(PARTITION_KEY, ROW_KEY)
+    await gate.read()
+    row = (await gates.stored()).gate
+    assert row.due - row.age == pytest.approx(60.0, abs=0.1)
 
 
 @in_virtual_time
@@ -435,6 +466,8 @@ async def test_whoever_becomes_the_owner_without_a_start_starts_no_earlier_than_
             await other.raise_age(other.age() + 1)
     assert other.view.is_owner
     assert other.due_at() - other_clock.monotonic() > 51.9
+    row = (await gates.stored()).gate
+    assert row.due - row.age > 51.9
 
 
 @in_virtual_time

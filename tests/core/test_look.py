@@ -176,6 +176,18 @@ async def test_ended_stale_and_foreign_messages_hide_nothing_and_let_no_lower_la
     ]
 
 
+@in_virtual_time
+async def test_a_list_that_was_moved_away_and_back_has_lost_its_old_place() -> None:
+    """The message of its first generation is stale although it lies in the right lane."""
+    looking = Looking()
+    world = looking.world
+    moved, waiting = await world.post([1], Priority.HIGH), await world.post([2], Priority.HIGH)
+    for lane in (Priority.LOW, Priority.HIGH):
+        await world.stores.ingestions.change(moved, lambda row, lane=lane: row.moved(lane, at=EPOCH))
+    await world.stores.lanes.put(Priority.HIGH, moved, 2)
+    assert await looking.next_batch() == (waiting, 0, [2])
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "null", "[]", "5", '{"format": 3, "ingestion_id": "x"}', '{"format": 2, "ingestion_id": 5}', "[" * 9999],
@@ -345,6 +357,21 @@ async def test_while_the_api_is_down_the_batch_with_the_fewest_starts_is_next_ov
 
 
 @in_virtual_time
+async def test_while_the_api_is_down_the_batch_with_the_fewest_starts_is_found_behind_the_fronts_too() -> None:
+    """Neither a batch of a higher lane nor an earlier one in the backlog ends the look."""
+    looking = Looking()
+    world = looking.world
+    await looking.fail(await world.post([1], Priority.HIGH), not_before=0.0, times=3)
+    for _ in range(PEEKED):
+        await looking.start(await world.post([2]), age=0.0)
+    await asyncio.sleep(1)
+    await looking.fail(await world.post([3]), not_before=0.0, times=2)
+    fewest = await world.post([4])
+    looking.take_the_api_to_be_down()
+    assert await looking.next_batch() == (fewest, 0, [4])
+
+
+@in_virtual_time
 async def test_while_the_api_is_down_a_list_with_a_batch_in_flight_starts_no_new_one() -> None:
     """A list that never started does start one."""
     looking = Looking()
@@ -352,3 +379,16 @@ async def test_while_the_api_is_down_a_list_with_a_batch_in_flight_starts_no_new
     await looking.fail(begun, not_before=1000.0)
     looking.take_the_api_to_be_down()
     assert await looking.next_batch() == (new, 0, [11])
+
+
+@in_virtual_time
+async def test_while_the_api_is_down_the_batch_with_the_fewest_starts_of_a_list_is_next() -> None:
+    """Neither the first that may start, nor one that never started; a list behind it may have one with fewer."""
+    looking = Looking()
+    posted = await looking.world.post(range(9))
+    await looking.fail(posted, 0, not_before=0.0, times=2)
+    await looking.fail(posted, 1, not_before=0.0, times=1)
+    looking.take_the_api_to_be_down()
+    assert await looking.next_batch() == (posted, 1, [3, 4, 5])
+    fresh = await looking.world.post([11])
+    assert await looking.next_batch() == (fresh, 0, [11])

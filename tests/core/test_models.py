@@ -296,6 +296,23 @@ def test_starts_whose_end_nobody_recorded_are_counted_until_one_is() -> None:
     waits = one.attempt_failed(0, "t0", error="500", counts=True, not_before=0.0)
     assert waits is not None
     assert [flight.unrecorded for flight in waits.in_flight] == [0]
+    assert [flight.error for flight in started(waits, 0).in_flight] == ["500"]
+
+
+def test_an_attempt_is_settled_once() -> None:
+    """A write that is repeated finds that the batch waits already."""
+    waits = started(new(), 0).attempt_failed(0, "t0", error="500", counts=True, not_before=0.0)
+    assert waits is not None
+    assert waits.attempt_failed(0, "t0", error="500", counts=True, not_before=0.0) is None
+    assert waits.throttled(0, "t0", error="429") is None
+    assert waits.start_undone(0, "t0", was_sent=True) is None
+
+
+def test_only_a_cancelled_list_loses_the_batches_of_a_process_that_is_gone() -> None:
+    """In any other list they are started again."""
+    one = started(new(), 0, age=0.0)
+    assert one.abandoned_batches_cancelled(age=LEASE) is None
+    assert one.cancelled(reason="", at=NOW).abandoned_batches_cancelled(age=LEASE) is not None
 
 
 def test_the_largest_state_fits_into_a_property() -> None:

@@ -164,6 +164,41 @@ async def test_a_batch_that_another_process_has_started_since_is_left_to_it() ->
     assert "batch.mark_lost" in batches.texts()
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@in_virtual_time
+async def test_the_lost_answer_of_a_failed_attempt_is_recognised(*, is_cancelled: bool) -> None:
+    """The failure is logged, and a cancelled list is closed, as if the answer had arrived."""
+    batches = Batches(Api(seconds=2.0, answer=lambda _: AttemptFailed("500")))
+    await batches.send(await batches.marked())
+    if is_cancelled:
+        await batches.world.stores.ingestions.change(batches.posted, lambda row: row.cancelled(reason="", at=EPOCH))
+    batches.host.wire.losing.add("ingestions merge")
+    await asyncio.sleep(3)
+    assert batches.texts()[1:] == ["batch.attempt_failed", *["ingestion.cancelled"] * is_cancelled]
+    assert len([row async for row in batches.world.stores.history.rows()]) == is_cancelled
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+@in_virtual_time
+async def test_what_another_start_has_settled_is_not_taken_for_the_own_failure(*, has_ended: bool) -> None:
+    """Just before this process writes, another one has started the batch again, and has failed or ended."""
+    batches = Batches(Api(answer=lambda _: AttemptFailed("500")))
+    await batches.send(await batches.marked("mine"))
+
+    def settled(row: Ingestion) -> Ingestion | None:
+        row = row.batch_started(0, token="other", age=30.0, lease=25.0, at=EPOCH)
+        if has_ended:
+            return row.batch_ended(0, "other", has_failed=False, error_count=0)
+        return row.attempt_failed(0, "other", error="502", counts=True, not_before=0.0)
+
+    async def settle() -> None:
+        await batches.world.stores.ingestions.change(batches.posted, settled)
+
+    batches.host.wire.once["ingestions merge"] = settle
+    await asyncio.sleep(1)
+    assert batches.texts()[1:] == ["batch.mark_lost"]
+
+
 @in_virtual_time
 async def test_a_batch_whose_row_is_gone_ends_with_a_line() -> None:
     """Nobody tries for ever to write to a row that was deleted."""

@@ -1,5 +1,6 @@
 """Tests of accepting lists and of reading what became of them, and of what it costs in storage calls."""
 
+import asyncio
 import json
 from uuid import UUID
 
@@ -33,6 +34,19 @@ async def test_accepting_costs_three_storage_calls(desk: Desk, count: int) -> No
     (row,) = backlog_rows(desk)
     assert (row["PartitionKey"], row["ingestion_id"], row["label"]) == (PARTITION_KEY, str(one), "July")
     assert (row["priority"], row["batches_left"]) == ("LOW", -(-count // 3))
+
+
+async def test_the_message_and_the_backlog_row_are_written_at_the_same_time(desk: Desk) -> None:
+    """Accepting takes two round trips: each of the two calls is under way while the other one begins."""
+    both = asyncio.Barrier(2)
+
+    async def meet(_: str) -> None:
+        await asyncio.wait_for(both.wait(), 10)
+
+    for client in (desk.storage.backlog, desk.storage.lanes[Priority.HIGH]):
+        object.__setattr__(client, "before", meet)
+    await desk.post([1])
+    assert (len(backlog_rows(desk)), len(desk.texts("ingest-high"))) == (1, 1)
 
 
 @pytest.mark.parametrize("count", [1, 100_000])
@@ -171,6 +185,19 @@ async def test_a_caller_who_asks_again_and_again_leaves_two_messages(desk: Desk)
     assert len(desk.texts("ingest-high")) == 2
 
 
+async def test_a_list_that_starts_while_its_message_is_put_again_keeps_its_place(desk: Desk) -> None:
+    """Only a list that was not touched since counts as queued anew."""
+    one = await desk.post([1], key="k")
+    queued_at = (await desk.read(one)).queued_at
+
+    async def start(_: str) -> None:
+        await Desk(desk.account, desk.clock).start(one, 0)
+
+    object.__setattr__(desk.storage.lanes[Priority.HIGH], "before", start)
+    assert await desk.post([1], key="k") == one
+    assert (await desk.read(one)).queued_at == queued_at
+
+
 async def test_a_caller_who_asks_again_after_the_first_start_leaves_no_second_message(desk: Desk) -> None:
     """It was dispatched, so it has one. What is being cancelled needs none."""
     one = await desk.post([1, 2, 3, 4], key="k")
@@ -179,6 +206,23 @@ async def test_a_caller_who_asks_again_after_the_first_start_leaves_no_second_me
     await desk.service.cancel(one)
     assert await desk.post([1, 2, 3, 4], key="k") == one
     assert len(desk.texts("ingest-high")) == 1
+
+
+@pytest.mark.parametrize(("is_cancelled", "messages"), [(False, 1), (True, 0)])
+async def test_a_repeat_completes_a_change_of_priority_that_broke_off(
+    desk: Desk, *, is_cancelled: bool, messages: int
+) -> None:
+    """The message is put into the new lane, unless a cancel was asked for: then nothing more starts."""
+    one = await desk.post([1, 2, 3, 4], key="k")
+    await desk.start(one, 0)
+    desk.before["queue.put"] = StorageUnavailable("storage cannot be reached")
+    with pytest.raises(StorageUnavailable):
+        await desk.service.change_priority(one, Priority.LOW)
+    if is_cancelled:
+        await desk.service.cancel(one)
+    assert await desk.post([1, 2, 3, 4], key="k") == one
+    assert len(desk.texts("ingest-low")) == messages
+    assert (await desk.read(one)).is_queued is not is_cancelled
 
 
 async def test_records_say_how_each_batch_went(desk: Desk) -> None:

@@ -215,6 +215,24 @@ async def test_the_slower_of_two_changes_does_not_bring_the_older_lane_back(desk
     assert (generations(desk, "medium"), generations(desk, "low")) == ([2], [1])  # the older message is stale
 
 
+async def test_the_slower_of_two_changes_does_not_complete_a_younger_one_that_broke_off(desk: Desk) -> None:
+    """Its message is in another lane, so the younger one is still to be completed by a repeat."""
+    one = await desk.post([1])
+
+    async def move_again(_: str) -> None:
+        younger = Desk(desk.account, desk.clock)
+        younger.before["queue.put"] = StorageUnavailable("the process is gone")
+        with pytest.raises(StorageUnavailable):
+            await younger.service.change_priority(one, Priority.MEDIUM)
+
+    slow = Desk(desk.account, desk.clock)
+    object.__setattr__(slow.storage.lanes[Priority.LOW], "before", move_again)
+    await slow.service.change_priority(one, Priority.LOW)
+    assert not (await desk.read(one)).is_queued
+    await desk.service.change_priority(one, Priority.MEDIUM)
+    assert ((await desk.read(one)).is_queued, generations(desk, "medium")) == (True, [2])
+
+
 # Pause ---------------------------------------------------------------------------------------------------------------
 
 

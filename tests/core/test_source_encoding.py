@@ -72,6 +72,7 @@ async def answer(api: ApiServer, headers: Sequence[str], body: bytes, *, status:
         (["deflate"], zlib.compress(TEXT)),
         (["deflate"], bare_deflate(TEXT)),
         (["deflate, gzip"], gzipped(zlib.compress(TEXT))),
+        (["deflate, gzip"], gzipped(bare_deflate(TEXT))),
         (["gzip", "gzip"], gzipped(gzipped(TEXT))),
         (["gzip"], TEXT),
         (["gzip"], b"\xef\xbb\xbf \n" + TEXT),

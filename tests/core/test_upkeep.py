@@ -495,6 +495,17 @@ async def test_a_backlog_row_that_a_change_of_priority_has_not_reached_is_brough
     assert len(world.tickets(LOW)) == 1
 
 
+async def test_in_a_long_lane_a_backlog_row_that_is_behind_does_not_make_a_message_lost(world: World) -> None:
+    """Nobody knows when the message was put: it may lie behind the peeked ones."""
+    one = await world.post()
+    await world.posts(40, LOW)
+    await world.change(one, lambda row: row.moved(LOW, at=world.clock.now()))
+    await world.lanes.put(LOW, one.ingestion_id, 1)
+    await world.change(one, lambda row: row.queued(1, at=world.clock.now()))
+    await report(world, repaired=1)
+    assert world.queued(LOW).count(one.ingestion_id) == 1
+
+
 async def test_a_message_of_an_older_generation_does_not_count(world: World) -> None:
     """It went to another lane and came back; the stale message of its first stay is still there."""
     one = await world.post()
@@ -804,6 +815,15 @@ async def test_a_list_that_waited_for_31_days_and_has_just_ended_is_kept_for_30_
     await report(world)
     world.clock.seconds += 30 * DAY + 1
     await report(world, deleted=1)
+
+
+async def test_a_list_that_has_not_ended_is_not_deleted_whatever_the_history_says(world: World) -> None:
+    """Storage may have lost the write of its end."""
+    one = await world.post()
+    await world.history.put(replace(one, started_batches=one.batch_count, ended_at=world.clock.now()))
+    world.clock.seconds += 31 * DAY
+    await world.upkeep.run()
+    assert not (await world.row(one)).has_ended
 
 
 async def test_zero_days_keep_everything() -> None:
