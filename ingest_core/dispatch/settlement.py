@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -102,7 +102,8 @@ def settle(
         case Throttled():
             return _throttled(batch, outcome, after, rules)
         case Failed() if not before.is_down and batch.failures + 1 >= rules.max_attempts:
-            return failed_for_good(batch, outcome.items, error=outcome.error, now=now)
+            ended = failed_for_good(batch, outcome.items, error=outcome.error, now=now)
+            return _with_outage(ended, outcome, before=before, after=after, rules=rules)
         case Failed():
             return _attempt_failed(batch, outcome, before=before, after=after, rules=rules, age=age)
 
@@ -178,19 +179,25 @@ def _attempt_failed(
 ) -> Settlement:
     """Let the batch wait for another attempt. Other batches go on, unless the API is taken to be down."""
     wait = min(rules.interval * 2.0 ** min(batch.attempts, 20), LONGEST_WAIT_SECONDS)
-    lines = [LogLine(level=logging.WARNING, text=f"batch.attempt_failed {batch} error={outcome.error}")]
-    throttle = None
     if after.is_down:
         wait = min(wait, LONGEST_BACK_OFF_SECONDS)
-        seconds = after.back_off_seconds(rules.interval)
-        throttle = Throttle(seconds=seconds, reason=f"the API is taken to be down: {outcome.error}")
-        if not before.is_down:
-            lines.append(LogLine(level=logging.ERROR, text=f"source.down error={outcome.error}"))
     not_before = age + wait
-    return Settlement(
+    waits = Settlement(
         change=lambda ingestion: ingestion.attempt_failed(
             batch.index, batch.token, error=outcome.error, counts=not before.is_down, not_before=not_before
         ),
-        lines=lines,
-        throttle=throttle,
+        lines=[LogLine(level=logging.WARNING, text=f"batch.attempt_failed {batch} error={outcome.error}")],
     )
+    return _with_outage(waits, outcome, before=before, after=after, rules=rules)
+
+
+def _with_outage(
+    settlement: Settlement, outcome: Failed, *, before: ApiState, after: ApiState, rules: Rules
+) -> Settlement:
+    """Throttle the gate if the API is taken to be down after a failure, and log that once: when it begins."""
+    if not after.is_down:
+        return settlement
+    reason = f"the API is taken to be down: {outcome.error}"
+    throttle = Throttle(seconds=after.back_off_seconds(rules.interval), reason=reason)
+    begins = [] if before.is_down else [LogLine(level=logging.ERROR, text=f"source.down error={outcome.error}")]
+    return replace(settlement, throttle=throttle, lines=[*settlement.lines, *begins])

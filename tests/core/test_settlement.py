@@ -136,7 +136,6 @@ def test_the_fifth_failure_is_the_last() -> None:
     assert [line.level for line in settlement.lines] == [logging.ERROR]
 
 
-@pytest.mark.xfail(reason="neither the log nor the gate is told of the outage")
 def test_the_fifth_failure_may_be_the_one_that_shows_an_outage() -> None:
     """It counts, so the batch ends; the outage is logged, and the gate throttled, as after any other failure."""
     settlement = settled(FAILED, replace(BATCH, attempts=5, failures=4), before=UP, after=DOWN)
