@@ -383,6 +383,24 @@ async def test_a_list_accepted_between_the_reads_of_rows_and_fronts_is_left_alon
     assert len(world.queued(HIGH)) == 1
 
 
+async def test_a_list_accepted_just_before_the_rows_are_read_makes_nobody_wait(world: World) -> None:
+    """The fronts are read after the rows, so its message is among them."""
+    other = World()
+    other.account, other.clock = world.account, world.clock
+    other.start()
+    await report(world)
+
+    async def accept_at_the_first_query(call: str) -> None:
+        if call == "table.query":
+            world.on_call = None
+            await other.post()
+
+    world.on_call = accept_at_the_first_query
+    before = world.clock.seconds
+    await report(world)
+    assert world.clock.seconds - before < 1
+
+
 async def test_a_message_that_somebody_has_just_received_is_not_lost(world: World) -> None:
     """It is hidden for two seconds, and then visible again."""
     one, two = await world.posts(2)
