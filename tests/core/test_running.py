@@ -188,7 +188,8 @@ async def test_what_another_start_has_settled_is_not_taken_for_the_own_failure(*
     def settled(row: Ingestion) -> Ingestion | None:
         row = row.batch_started(0, token="other", age=30.0, lease=25.0, at=EPOCH)
         if has_ended:
-            return row.batch_ended(0, "other", has_failed=False, error_count=0)
+            ended = row.batch_ended(0, "other", has_failed=False, error_count=0)
+            return ended and ended.with_end(EPOCH)
         return row.attempt_failed(0, "other", error="502", counts=True, not_before=0.0)
 
     async def settle() -> None:
