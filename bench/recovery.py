@@ -78,6 +78,7 @@ async def measure(plan: Plan, benches: Mapping[str, Bench]) -> Section:
         for one in (bench, plain):
             each = [await _timed(lambda: one.accept(3, Priority.LOW)) for _ in range(ACCEPTS)]  # noqa: B023 # as above
             accept[one].append(spread(each).middle)
+    await asyncio.sleep(settle)  # until Azurite has saved what was accepted
     async with _probed(service) as calm:
         await asyncio.sleep(0.5)
     async with _probed(service) as scanning:

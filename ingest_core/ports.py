@@ -143,7 +143,7 @@ class Queue(Protocol):
         """Add a message that never expires to the lane's poison queue."""
         ...
 
-    async def poisoned(self) -> int:
+    async def poison_count(self) -> int:
         """Return the approximate number of messages in the lane's poison queue."""
         ...
 

@@ -109,9 +109,9 @@ async def _list(context: Context, request: Request) -> Answer:
     chosen = queries.filters(values)
     limit = queries.number(values, "limit", default=DEFAULT_LISTED, least=1, most=MAX_LISTED)
     page = await context.service.list(chosen, limit=limit, after=queries.key_of_cursor(values, chosen))
-    is_any_open = any(isinstance(listed, Ingestion) and not listed.has_ended for listed in page.found)
+    is_any_open = any(isinstance(listed, Ingestion) and not listed.has_ended for listed in page.ingestions)
     forecasts = (await context.service.overview()).forecasts if is_any_open else {}
-    fields = [views.listed_fields(listed, forecasts.get(listed.ingestion_id)) for listed in page.found]
+    fields = [views.listed_fields(listed, forecasts.get(listed.ingestion_id)) for listed in page.ingestions]
     cursor = queries.cursor_text(chosen, page.next_after) if page.next_after else None
     headers = dict(NO_CACHE)
     if cursor:

@@ -40,7 +40,7 @@ class Filters:
 class ListPage:
     """A page, and the key after which the next page begins, if there is a next page."""
 
-    found: Sequence[Listed]
+    ingestions: Sequence[Listed]
     next_after: str | None
 
 
@@ -121,7 +121,7 @@ def _page(matches: Sequence[tuple[str, Listed]], limit: int, key: str | None) ->
     """The page; `key` is that of the last row that was looked at, if there may be more behind it."""
     if len(matches) > limit:
         key = matches[limit - 1][0]
-    return ListPage(found=[listed for _, listed in matches[:limit]], next_after=key)
+    return ListPage(ingestions=[listed for _, listed in matches[:limit]], next_after=key)
 
 
 def _matches(listed: Listed, filters: Filters) -> bool:

@@ -146,7 +146,7 @@ class Service:
 
     async def poison_messages(self) -> Mapping[Priority, int]:
         """The approximate number of messages in each lane's poison queue."""
-        return await self._lanes.poisoned()
+        return await self._lanes.poison_counts()
 
     # Steering -----------------------------------------------------------------------------------------------------
 

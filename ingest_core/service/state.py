@@ -48,7 +48,7 @@ async def read_state(stores: Stores, clock: Clock, *, running: int) -> ServiceSt
         wait_seconds={lane: wait for lane, (wait, _) in lanes.items()},
         waiting_batches=sum(batches for _, batches in lanes.values()),
         running=running,
-        poison_messages=sum((await stores.lanes.poisoned()).values()),
+        poison_messages=sum((await stores.lanes.poison_counts()).values()),
         paused=tuple(switch for switch in map(str, SWITCHES) if gate and gate.pause(switch, now)),
         throttled_seconds=round(throttled),
     )

@@ -68,7 +68,7 @@ class AzureQueue:
             properties = await self._client.get_queue_properties()
         return properties.approximate_message_count or 0
 
-    async def poisoned(self) -> int:
+    async def poison_count(self) -> int:
         async with self._calls.call(f"count {self._poison_name}"):
             properties = await self._poison.get_queue_properties()
         return properties.approximate_message_count or 0

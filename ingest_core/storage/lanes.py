@@ -57,9 +57,9 @@ class Lanes:
         """Add a message to the lane's poison queue."""
         await self._queues[lane].put_poison(text)
 
-    async def poisoned(self) -> dict[Priority, int]:
+    async def poison_counts(self) -> dict[Priority, int]:
         """The approximate number of messages in the poison queue of each lane."""
-        return {lane: await queue.poisoned() for lane, queue in self._queues.items()}
+        return {lane: await queue.poison_count() for lane, queue in self._queues.items()}
 
 
 def oldest_first(messages: Sequence[Message]) -> list[Message]:

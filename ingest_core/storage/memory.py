@@ -219,10 +219,10 @@ class MemoryQueue(_Client):
         await self.after("queue.count")
         return number
 
-    async def poisoned(self) -> int:
-        await self.before("queue.poisoned")
+    async def poison_count(self) -> int:
+        await self.before("queue.poison_count")
         number = len(self.account.queue(f"{self.name}-poison"))
-        await self.after("queue.poisoned")
+        await self.after("queue.poison_count")
         return number
 
     async def poison_texts(self) -> list[str]:

@@ -343,7 +343,7 @@ COSTS = {
     "DELETE /lanes/LOW/pause": (
         api.pause, None, {"table.insert": 1, "table.merge": 1, "table.query": 1, "table.get": 2},
     ),
-    "GET /metrics": (api.metrics, None, {"table.query": 1, "table.get": 2, "queue.poisoned": 3}),
+    "GET /metrics": (api.metrics, None, {"table.query": 1, "table.get": 2, "queue.poison_count": 3}),
     "GET /health": (api.health, None, {"table.get": 1, "queue.peek": 3}),
 }  # fmt: skip
 

@@ -109,7 +109,7 @@ async def test_the_lanes_and_their_poison_queues_are_apart(world: World) -> None
         await world.put(number, lane)
         await world.lanes.put_poison(lane, "reason")
     assert [len(await world.lanes.peek(lane)) for lane in Priority] == [1, 2, 3]
-    assert await world.lanes.poisoned() == dict.fromkeys(Priority, 1)
+    assert await world.lanes.poison_counts() == dict.fromkeys(Priority, 1)
 
 
 def test_the_oldest_of_the_peeked_is_served_first_and_ties_keep_their_place() -> None:

@@ -33,7 +33,7 @@ async def pages(
         if found and between:
             await between()
         page = await desk.service.list(filters or Filters(), limit=limit, after=after)
-        found.append(list(page.found))
+        found.append(list(page.ingestions))
         after = page.next_after
     return found
 
@@ -89,7 +89,7 @@ async def test_a_page_costs_what_is_on_it(desk: Desk, closed: int) -> None:
         assert after is not None
         page = await desk.service.list(Filters(), limit=20, after=after)
         after = page.next_after
-        assert len(page.found) == 20
+        assert len(page.ingestions) == 20
         assert (desk.calls.count("table.query"), desk.calls.count("table.get"), len(desk.calls)) == (
             2,
             opened,

@@ -369,10 +369,10 @@ async def test_an_empty_queue_gives_nothing(queue: Queue) -> None:
 
 async def test_poison_goes_to_a_queue_of_its_own(queue: Lane) -> None:
     """The lane itself stays as it is."""
-    before = await queue.poisoned()
+    before = await queue.poison_count()
     await queue.put_poison("bad")
     assert await queue.peek() == []
-    assert await queue.poisoned() == before + 1
+    assert await queue.poison_count() == before + 1
     assert "bad" in await queue.poison_texts()
 
 
