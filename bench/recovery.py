@@ -142,8 +142,8 @@ def _beside_none(plan: Plan, what: str, taken: list[float], plain: list[float], 
         beside=f"none ended {spread(plain).text()}: {ratio.text()} x{more}",
         goal=f"at most {MOST_RATIO} x",
         reached=ratio.middle <= MOST_RATIO,
-        limit="while Azurite saves all its rows, it answers nobody, for seconds with this history (see below): some "
-        "rounds contain a save.",
+        limit="while Azurite saves all its rows, it answers nobody, for seconds with this history (see below). Upkeep "
+        "only reads, so its rounds contain no save; some rounds of accepting may.",
     )
 
 
