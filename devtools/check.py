@@ -12,8 +12,8 @@ from devtools.workspace import Workspace, prepare
 
 PROGRESS_OPTIONS = ("-p", "devtools.progress", "-o", "console_output_style=classic")
 WHOLE_SUITE = (
-    # Most tests wait for slots, so two cores can run three at a time. A module stays in one worker to share its host.
-    (*PROGRESS_OPTIONS, "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
+    # Most tests wait for slots, so two cores can run four at a time. A module stays in one worker to share its host.
+    (*PROGRESS_OPTIONS, "-n", "4", "--dist", "loadscope", "--no-loadscope-reorder", "-m", "not alone"),
     (*PROGRESS_OPTIONS, "tests/e2e", "-m", "alone"),
 )
 

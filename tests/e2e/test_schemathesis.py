@@ -12,7 +12,7 @@ from tests.support.hosts import FunctionHost
 
 KEY = "sesame"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-EXAMPLES = 20
+EXAMPLES = 13
 """For each operation, beyond those that are always made. They decide how long the test takes."""
 
 
